@@ -1,0 +1,552 @@
+"""What happens in the simulated health system: masters and business events, and the world that holds them.
+
+Here: the frozen records that everything delivered is derived from, and `World`, the append-only list of them.
+Not here: how they come about (clinic, stock, charging, purchasing, ledger), how they are written (delivery and the
+writers of each system), what must be found in them (oracle).
+
+Every event carries what its system of origin recorded, errors included: a wrong case number typed at a cabinet is the
+`case_typed` of the movement. What was true instead is in the `true_*` fields, which no file shows. `known_at` is the
+moment at which the system of origin holds the row; the delivery that follows it carries it. Quantities are EACH,
+money is USD, both Decimal. Moments are aware datetimes (UTC or America/Chicago), dates are business dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+
+# ----------------------------------------------------------------------------------------------------------- masters
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One hospital with its codes in every system (landscape section 2)."""
+
+    code: str  # H1
+    name: str
+    erp: str  # erp_fusion or erp_lawson
+    loc_id: str  # ehr, hb
+    pou_site: str
+    gln: str
+    company: int | None  # legacy
+    segment1: str | None  # cloud
+    business_unit_id: int | None
+    legal_entity_id: int | None
+    inventory_org_id: int | None
+    inventory_org_code: str | None
+    departments: tuple[str, ...]
+    volume_share: float  # share of the system's cases
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A stock location (landscape 2.2)."""
+
+    location_id: str  # H1-ORC
+    site: str
+    location_type: str
+    is_perpetual: bool
+    is_asset: bool
+    is_consigned: bool
+    pou_code: str
+    erp_code: str | None  # legacy LOCATION or cloud subinventory
+    ehr_code: str | None
+    department: str
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package level of an item: `each` stock units in one `uom` (conformed code)."""
+
+    uom: str
+    each: Decimal
+    gtin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A product as it truly is, with its number in every system (None: the system does not hold it)."""
+
+    key: int
+    description: str
+    item_class: str  # SUPPLY, IMPLANT, INSTRUMENT
+    stock_class: str  # STOCK, NONSTOCK, BILLONLY, CONSIGN
+    manufacturer_id: str  # MFR plus 5 digits
+    catalogue_number: str
+    legacy_no: str | None  # 7 digits with zeros
+    cloud_no: str | None
+    cloud_item_id: int | None
+    pou_no: str | None
+    supply_id: str | None  # EHR
+    supplier_id: str  # golden supplier it is bought from
+    vendor_catalogue_number: str
+    packages: tuple[Package, ...]  # the first is EA with each = 1
+    buy_uom: str
+    price_each: Decimal  # list price, 5 decimals
+    charge_code: str | None
+    proc_id: str | None  # EAP of the charge code
+    revenue_code: str | None
+    is_chargeable: bool
+    is_lot_tracked: bool
+    is_serial_tracked: bool
+    contract_number: str | None
+    is_placeholder: bool = False
+    is_construct: bool = False
+    legacy_alias_nos: tuple[str, ...] = ()  # further numbers for the same product
+    pou_alias_nos: tuple[str, ...] = ()
+    ehr_external_id: str | None = None  # PRIMARY_EXT_ID as the EHR holds it (may be stale or empty)
+    pou_erp_item_no: str | None = None  # erp_item_no as the inventory system holds it (may be empty)
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """A golden supplier with its numbers."""
+
+    supplier_id: str  # SUP plus 5 digits
+    name: str
+    parent_supplier_id: str | None
+    role: str  # MANUFACTURER, DISTRIBUTOR, BOTH, SERVICE
+    lawson_no: str | None
+    cloud_no: str | None
+    cloud_vendor_id: int | None
+    cloud_site_id: int | None
+    duns: str
+    is_ers: bool
+    terms_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContractLine:
+    """A price of ref.GPO_CONTRACT_PRICE with its roster."""
+
+    contract_number: str
+    contract_type: str  # GPO, IDN, LOCAL
+    supplier_id: str
+    supplier_no: str  # as the price file writes it
+    item_key: int
+    vendor_catalogue_number: str
+    uom: str
+    each_per_uom: Decimal
+    price: Decimal
+    tier: int
+    price_type: str  # FIXED, COST_PLUS, CONSTRUCT
+    markup_pct: Decimal | None
+    is_on_hold: bool
+    priority: int | None
+    effective_from: date
+    effective_to: date | None  # inclusive
+    roster: tuple[tuple[str, date | None], ...]  # (site, letter signed date)
+
+
+@dataclass(frozen=True, slots=True)
+class CostVersion:
+    """A cost that a system publishes for an item from a date on.
+
+    `source`: ovtm (EHR OR_SPLY_OVTM by supply id), average (moving average of the inventory system of record at the end
+    of `valid_from`, by location for legacy, None for cloud).
+    """
+
+    source: str
+    site: str | None
+    location_id: str | None
+    item_key: int
+    valid_from: date
+    unit_cost: Decimal
+
+
+# ---------------------------------------------------------------------------------------------------- cases and usage
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A performed surgical or procedural case with its log and account."""
+
+    log_id: str
+    case_id: str  # OR_CASE_ID
+    site: str
+    department: str  # 7010 ...
+    surgery_date: date
+    started_at: datetime
+    service_c: int
+    service_line: str
+    procedure_id: str
+    surgeon_id: str
+    patient_id: str
+    account: str  # hospital account the charges belong to
+    base_class: int  # 1 inpatient, 2 outpatient, 3 emergency
+    is_research: bool
+    is_test_patient: bool
+    status: int  # STATUS_C as of the last version
+    posted_at: tuple[datetime, ...]  # audit rows with action 7; empty: not posted
+    default_location_id: str
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """One documented line of a case, as the EHR holds it in its last version."""
+
+    usage_id: str  # PKLST:<pick list>:<line>, IMPL:<record id>, RES:<finding>:<line>
+    log_id: str
+    record: str  # pick_list, implant, procedural
+    action: str  # used, wasted, explanted, adjusted (pick list lines carry used and wasted in one event, action 'used')
+    supply_id: str | None  # documented item
+    implant_id: str | None
+    item_key: int | None  # true product; None for one-time implants and placeholders
+    used_each: Decimal
+    wasted_each: Decimal
+    location_id: str | None  # None: left empty in the EHR
+    documented_cost: Decimal | None  # SUP_UNIT_COST, or OR_IMP.UNIT_COST of one-time implants
+    chargeable_flag: str | None  # CHARGEABLE_YN
+    lot: str | None
+    serial: str | None
+    expiry_date: date | None
+    is_implant_copy: bool  # pick list line that repeats an implant (IMPLANT_YN = Y)
+    is_one_time: bool
+    manufacturer_number: str | None
+    vendor_catalogue_number: str | None
+    one_time_charge_proc_id: str | None
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One row of the inventory system's movement log (pou.txn)."""
+
+    txn_id: str
+    txn_type: str
+    site: str
+    location_id: str
+    pou_item_no: str
+    item_key: int
+    quantity_each: Decimal  # signed; COUNT absolute
+    owner: str  # OWNED, CONSIGNED
+    lot: str | None
+    serial: str | None
+    case_typed: str | None
+    true_case_id: str | None
+    ref_doc: str | None
+    ref_line: int | None
+    happened_at: datetime  # device clock, local
+    posted_at: datetime  # UTC
+    erp_amount: Decimal | None  # value that the ERP booked for it (None: no ERP row)
+    erp_unit_cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnHand:
+    """Closing balance of one item at one location on one business date, all lots, one owner."""
+
+    business_date: date
+    site: str
+    location_id: str
+    pou_item_no: str
+    item_key: int
+    owner: str
+    quantity_each: Decimal
+    unit_cost: Decimal
+
+
+# ------------------------------------------------------------------------------------------------------------ charges
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeTransaction:
+    """One row of hb.HSP_TRANSACTIONS (charges, payments, adjustments)."""
+
+    tx_id: str
+    account: str
+    tx_type: int
+    amount: Decimal  # signed
+    quantity: Decimal  # signed, charge units
+    service_date: date
+    post_date: date
+    proc_id: str | None
+    charge_code: str | None
+    revenue_code: str | None
+    department_id: str | None
+    site: str
+    supply_id: str | None
+    implant_id: str | None
+    log_id: str | None
+    reverses: str | None  # ORIG_REV_TX_ID
+    reposts: str | None  # ORIG_REPOST_TX_ID
+    credits: str | None  # CHG_CRED_ORIG_ID
+    corrects: str | None  # LATE_CRCTN_ORIG_ID
+    first_tx_id: str | None  # FIRST_HTR_TX_ID
+    old_account: str | None
+    unit_of_charge: str  # EA, BX, CM2
+    base_class: int  # class of the account at post time
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InFlightCharge:
+    """A charge at one station before posting, from `from_at` until `until_at` (None: still there)."""
+
+    station: str  # router (CLARITY_UCL stage 1-2), review (PRE_AR_CHG status 3), pre_ar (HSP_PRE_AR_TX)
+    record_id: str
+    account: str
+    log_id: str | None
+    supply_id: str | None
+    implant_id: str | None
+    proc_id: str | None
+    quantity: Decimal
+    amount: Decimal
+    service_date: date
+    department_id: str | None
+    from_at: datetime
+    until_at: datetime | None
+    outcome: str  # posted, deleted, filtered, none
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """A hospital account as known from `known_at` on (later states of one account replace earlier ones)."""
+
+    account: str
+    site: str
+    base_class: int
+    is_research: bool
+    combined_into: str | None
+    admitted_at: datetime
+    discharged_at: datetime | None
+    known_at: datetime
+
+
+# --------------------------------------------------------------------------------------------------------- purchasing
+
+
+@dataclass(frozen=True, slots=True)
+class PoLine:
+    """One order line in its last version."""
+
+    erp: str
+    site: str
+    po_key: str  # as entity keys write it
+    line: int
+    po_type: str  # regular, bill_only, bill_and_replace, service
+    match_basis: str  # 3way, 2way, ers, bill_only
+    supplier_id: str
+    supplier_no: str
+    item_key: int | None
+    erp_item_no: str | None
+    order_date: date
+    quantity: Decimal  # in uom
+    uom: str
+    each_per_uom: Decimal
+    unit_price: Decimal  # per uom, 5 decimals
+    ordered_each: Decimal
+    amount: Decimal
+    contract_number: str | None
+    vendor_catalogue_number: str | None
+    case_typed: str | None  # case reference as parsed from what was typed
+    true_log_id: str | None
+    lot: str | None
+    serial: str | None
+    is_cancelled: bool
+    cancelled_each: Decimal
+    destination_location_id: str | None
+    is_on_hold: bool
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptLine:
+    """One receiving row: receive (+), adjustment or correction (signed), rejection or return (-)."""
+
+    erp: str
+    site: str
+    receipt_key: str  # COMPANY-REC_NUMBER-LINE_NBR, or the cloud transaction id
+    po_key: str
+    line: int
+    kind: str  # receive, correct, return
+    quantity_each: Decimal  # signed
+    amount: Decimal  # signed, at PO price
+    receipt_date: date
+    posting_date: date
+    is_released: bool
+    is_automatic: bool
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """One invoice header in its last version."""
+
+    erp: str
+    site: str
+    invoice_key: str  # internal key
+    supplier_id: str
+    supplier_no: str  # as entity keys write it
+    number: str  # as entity keys write it
+    kind: str  # invoice, credit
+    invoice_date: date
+    posting_date: date
+    created_at: datetime
+    amount: Decimal  # signed
+    is_cancelled: bool
+    source: str
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """One item, freight or tax line of an invoice."""
+
+    erp: str
+    invoice_key: str
+    line: int  # as entity keys write it
+    line_type: str  # item, freight, tax
+    po_key: str | None
+    po_line: int | None
+    quantity: Decimal  # in uom, signed
+    uom: str | None
+    each_per_uom: Decimal
+    unit_price: Decimal
+    quantity_each: Decimal
+    amount: Decimal
+    is_cancelled: bool
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One payment of an invoice."""
+
+    erp: str
+    site: str
+    payment_key: str
+    invoice_key: str
+    paid: Decimal
+    discount: Decimal
+    payment_date: date
+    known_at: datetime
+
+
+# ------------------------------------------------------------------------------------------------------------- ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One balanced subledger row that a ledger must carry: debit one role, credit another, same amount.
+
+    `event` is the code of landscape 7.3 (E01 ...). A negative amount swaps the sides. `subledger` names the table and
+    `subledger_key` the row behind it (RCV, INV, AP_DIST, AP_PAY, HB in the cloud's import references).
+    """
+
+    erp: str
+    site: str
+    event: str
+    system: str  # PO, IC, AP, HB, GL (cloud: RA, CA, PAY, HB, MAN)
+    category: str
+    posting_date: date
+    debit_role: str
+    debit_department: str
+    credit_role: str
+    credit_department: str
+    amount: Decimal
+    subledger: str
+    subledger_key: str
+    known_at: datetime
+    is_withheld: bool = False  # defect: never reaches the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLine:
+    """One line of a journal as the ledger holds it."""
+
+    erp: str
+    site: str  # site of the balancing segment
+    balancing_segment: str  # company or segment 1
+    ledger: str  # as entity keys write it
+    journal: str  # as entity keys write it
+    line: int
+    role: str
+    department: str
+    source: str  # PO, IC, AP, HB, GL-AC, GL-JE ... or cloud source
+    is_manual: bool
+    posting_date: date
+    debit: Decimal
+    credit: Decimal
+    is_posted: bool
+    known_at: datetime
+
+
+# ---------------------------------------------------------------------------------------------------------- deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredFile:
+    """One file as it was delivered."""
+
+    system: str
+    extract: str
+    folder_date: date
+    slot: str | None
+    name: str  # base name; cloud <slot>/<name>
+    path: str  # relative to the landing directory
+    rows: int  # data rows that the file truly holds
+    stated_rows: int  # rows that the manifest or trailer states
+    content_hash: str  # of the uncompressed content
+    manifest_hash_matches: bool
+    is_snapshot: bool
+    is_truncated: bool
+    repeats_previous_window: bool  # by design of the extract: the same window as the date or slot before
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """What a defect or near miss was meant to touch, for statistics and for naming near misses; never for judging."""
+
+    rule_id: str
+    entity_key: str
+    site: str
+    is_near_miss: bool
+    reason: str
+
+
+@dataclass
+class World:
+    """Everything that exists and happened, in the order in which it was recorded.
+
+    An event that is known again under the same identity (a case that is posted, an order line that is cancelled) is
+    appended again with a later `known_at`; `latest` gives the last version known at a moment.
+    """
+
+    start: date
+    end: date
+    seed: int
+    sites: dict[str, Site] = field(default_factory=dict)
+    locations: dict[str, Location] = field(default_factory=dict)
+    items: dict[int, Item] = field(default_factory=dict)
+    suppliers: dict[str, Supplier] = field(default_factory=dict)
+    contract_lines: list[ContractLine] = field(default_factory=list)
+    costs: list[CostVersion] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+    usage: list[UsageLine] = field(default_factory=list)
+    movements: list[Movement] = field(default_factory=list)
+    on_hand: list[OnHand] = field(default_factory=list)
+    charges: list[ChargeTransaction] = field(default_factory=list)
+    in_flight: list[InFlightCharge] = field(default_factory=list)
+    accounts: list[AccountState] = field(default_factory=list)
+    po_lines: list[PoLine] = field(default_factory=list)
+    receipts: list[ReceiptLine] = field(default_factory=list)
+    invoices: list[Invoice] = field(default_factory=list)
+    invoice_lines: list[InvoiceLine] = field(default_factory=list)
+    payments: list[Payment] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    journal_lines: list[JournalLine] = field(default_factory=list)
+    files: list[DeliveredFile] = field(default_factory=list)
+    planted: list[Planted] = field(default_factory=list)
+    reference: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # ref extract -> rows, as delivered
+
+    def items_by_supply_id(self) -> dict[str, Item]:
+        """EHR supply id -> item."""
+        return {item.supply_id: item for item in self.items.values() if item.supply_id}
+
+    def site_locations(self, site: str) -> Iterator[Location]:
+        """Locations of one site."""
+        return (location for location in self.locations.values() if location.site == site)
