@@ -1,0 +1,251 @@
+"""The landing rule: what lands is a function of the set of deliveries, in whatever order they arrive."""
+
+import hashlib
+import shutil
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest import run as ingest_run
+from ingest import shape
+from ingest.landing import hashes
+from tests.unit.ingest.landing_builder import Landing, attempts, lake, only_attempt, row, run
+
+SNAPSHOT = "erp_lawson.GLNAMES"
+EMPTIABLE = "hb.HSP_ACCT_STOP_BILL"
+INCREMENTAL = "ehr.OR_LOG_ALL_PROC"
+EVENT = "pou.count"
+
+
+def glname(key, value):
+    return row(SNAPSHOT, COMPANY="1005", ACCT_UNIT=f"U{key}", DESCRIPTION=f"v{value}")
+
+
+def procedure(key, value):
+    return row(INCREMENTAL, LOG_ID=f"{key}", LINE="1", OR_PROC_ID=f"v{value}")
+
+
+def counted(key, value):
+    return row(EVENT, count_doc=f"C{key}", line_no="1", lot=f"v{value}")
+
+
+def versions(frame, key, value):
+    """(operation, key, value, delivery) of what landed."""
+    return [(each["_op"], each[key], each[value], each["_delivered"]) for each in frame.iter_rows(named=True)]
+
+
+def expected(deliveries, load):
+    """The rule in plain Python: [(delivery, [(key, value)])] to [(operation, key, value, delivery)]."""
+    landed, state, seen, before = [], {}, set(), None
+    for delivery, rows in deliveries:
+        content = tuple(rows)
+        if not rows:
+            before = None
+            continue
+        if load != "snapshot" and content in seen and (load == "event" or content != before):
+            before = content
+            continue
+        is_repeat = content == before
+        seen.add(content)
+        before = content
+        if is_repeat:
+            continue
+        if load == "snapshot":
+            here = {key for key, _ in rows}
+            for key in sorted(set(state) - here):
+                landed.append(("D", key, None, delivery))
+                del state[key]
+        for key, value in rows:
+            if load == "event" and key in state:
+                continue
+            if state.get(key) != value:
+                landed.append(("U", key, value, delivery))
+            state[key] = value
+    return sorted(landed, key=repr)
+
+
+ROWS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 2)), max_size=4, unique_by=lambda each: each[0])
+DAYS = st.lists(ROWS, min_size=1, max_size=6)
+
+
+@settings(max_examples=8, deadline=None)
+@given(DAYS, DAYS, DAYS, st.data())
+def test_any_order_of_arrival_gives_the_lake_of_the_landing_rule(tmp_path_factory, pictures, changes, events, data):
+    made = {
+        SNAPSHOT: [[glname(*each) for each in rows] for rows in pictures],
+        INCREMENTAL: [[procedure(*each) for each in rows] for rows in changes],
+        EVENT: [[counted(*each) for each in rows] for rows in events],
+    }
+    arrivals = [(feed, number) for feed, days in made.items() for number in range(len(days))]
+    arrivals = data.draw(st.permutations(arrivals))
+    root = tmp_path_factory.mktemp("order")
+    landing, home = Landing(root / "landing"), root / "home"
+    systems = ["erp_lawson", "ehr", "pou"]
+    while arrivals:
+        batch = data.draw(st.integers(1, len(arrivals)))
+        for feed, number in arrivals[:batch]:
+            landing.put(feed, f"202601{number + 1:02d}", made[feed][number])
+        arrivals = arrivals[batch:]
+        run(landing, home, systems=systems)
+    for feed, days, load, key, value, slot in (
+        (SNAPSHOT, pictures, "snapshot", "ACCT_UNIT", "DESCRIPTION", "0000"),
+        (INCREMENTAL, changes, "incremental", "LOG_ID", "OR_PROC_ID", "0000"),
+        (EVENT, events, "event", "count_doc", "lot", "0600"),
+    ):
+        form = {"ACCT_UNIT": "U{}", "LOG_ID": "{}", "count_doc": "C{}"}[key]
+        deliveries = [
+            (f"202601{number + 1:02d}/{slot}", [(form.format(k), f"v{v}") for k, v in rows])
+            for number, rows in enumerate(days)
+        ]
+        assert sorted(versions(lake(home, feed), key, value), key=repr) == expected(deliveries, load)
+    for each in attempts(home):
+        assert each["rows_delivered"] == each["rows_landed"] + each["rows_repeated"] + each["rows_quarantined"]
+    run(landing, root / "straight", systems=systems)
+    assert attempts(home) == attempts(root / "straight")
+    before = {feed: lake(home, feed) for feed in made}
+    again = run(landing, home, systems=systems)
+    assert (again.files, again.rows_landed) == (0, 0)
+    assert all(lake(home, feed).equals(before[feed]) for feed in made)
+    shutil.rmtree(root)
+
+
+def test_a_key_that_left_a_snapshot_and_came_back_lands_again(tmp_path):
+    landing = Landing(tmp_path / "landing")
+    landing.put(SNAPSHOT, "20260101", [glname(1, 1), glname(2, 1)])
+    landing.put(SNAPSHOT, "20260102", [glname(1, 1)])
+    landing.put(SNAPSHOT, "20260103", [glname(1, 1), glname(2, 1)])
+    run(landing, tmp_path / "home")
+    found = versions(lake(tmp_path / "home", SNAPSHOT), "ACCT_UNIT", "DESCRIPTION")
+    assert found == [
+        ("U", "U1", "v1", "20260101/0000"),
+        ("U", "U2", "v1", "20260101/0000"),
+        ("D", "U2", None, "20260102/0000"),
+        ("U", "U2", "v1", "20260103/0000"),
+    ]
+
+
+def test_an_empty_snapshot_empties_only_what_may_be_empty(tmp_path):
+    landing, home = Landing(tmp_path / "landing"), tmp_path / "home"
+    landing.put(SNAPSHOT, "20260101", [glname(1, 1)])
+    landing.put(SNAPSHOT, "20260102", [])
+    landing.put(EMPTIABLE, "20260101", [row(EMPTIABLE, HSP_ACCOUNT_ID="600000001", LINE="1")])
+    landing.put(EMPTIABLE, "20260102", [])
+    run(landing, home)
+    assert lake(home, SNAPSHOT)["_op"].to_list() == ["U"]
+    assert lake(home, EMPTIABLE)["_op"].to_list() == ["U", "D"]
+    emptied = only_attempt(home, extract="HSP_ACCT_STOP_BILL", outcome="no_rows")
+    assert emptied["rows_tombstoned"] == 1
+
+
+def test_a_snapshot_whose_cursor_is_in_its_key_leaves_no_tombstones(tmp_path):
+    landing, home = Landing(tmp_path / "landing"), tmp_path / "home"
+    for day in ("01", "02"):
+        landing.put("pou.onhand", f"202601{day}", [row("pou.onhand", snapshot_date=f"2026-01-{day}")])
+    run(landing, home)
+    assert lake(home, "pou.onhand")["_op"].to_list() == ["U", "U"]
+
+
+def test_a_refused_row_does_not_make_its_key_go(tmp_path):
+    """The row of a snapshot was delivered, only one value of it was wrong."""
+    landing, home = Landing(tmp_path / "landing"), tmp_path / "home"
+    landing.put(SNAPSHOT, "20260101", [glname(1, 1), glname(2, 1)])
+    landing.put(SNAPSHOT, "20260102", [glname(1, 1), glname(2, 2) | {"POSTING_FLAG": "Q"}])
+    landing.put(SNAPSHOT, "20260103", [glname(1, 1)])
+    run(landing, home)
+    found = versions(lake(home, SNAPSHOT), "ACCT_UNIT", "DESCRIPTION")
+    assert found[2:] == [("D", "U2", None, "20260103/0000")]
+
+
+def test_a_snapshot_with_a_ragged_row_says_nothing_about_missing_keys(tmp_path):
+    landing, home = Landing(tmp_path / "landing"), tmp_path / "home"
+    landing.put(SNAPSHOT, "20260101", [glname(1, 1), glname(2, 1)])
+    landing.put(
+        SNAPSHOT,
+        "20260102",
+        content=b"COMPANY,ACCT_UNIT,DESCRIPTION,ACTIVE_STATUS,POSTING_FLAG\n1005,U1,v1,A,P\n1005,U2\n",
+        stated_rows=2,
+    )
+    run(landing, home)
+    assert lake(home, SNAPSHOT)["_op"].to_list() == ["U", "U"]
+
+
+def test_a_larger_history_than_one_stretch_lands_the_same(tmp_path, monkeypatch):
+    landing = Landing(tmp_path / "landing")
+    for day in range(1, 9):
+        landing.put(SNAPSHOT, f"202601{day:02d}", [glname(k, (day + k) // 3) for k in range(1, 6) if (k + day) % 4])
+        landing.put(INCREMENTAL, f"202601{day:02d}", [procedure(k, (day + k) // 3) for k in range(day, day + 3)])
+    run(landing, tmp_path / "whole")
+    monkeypatch.setattr("ingest.run._STRETCH", 1)
+    run(landing, tmp_path / "cut")
+    for feed in (SNAPSHOT, INCREMENTAL):
+        assert lake(tmp_path / "whole", feed).equals(lake(tmp_path / "cut", feed))
+
+
+def test_a_corrected_file_under_the_same_name_lands_as_if_it_had_been_right_at_first(tmp_path):
+    landing, right = Landing(tmp_path / "landing"), Landing(tmp_path / "right")
+    landing.put(INCREMENTAL, "20260101", [procedure(1, 1)])
+    landing.put(INCREMENTAL, "20260102", [procedure(1, 2)])
+    landing.put(INCREMENTAL, "20260103", [procedure(1, 3)])
+    run(landing, tmp_path / "home")
+    landing.put(INCREMENTAL, "20260102", [procedure(1, 1), procedure(9, 1)])
+    report = run(landing, tmp_path / "home")
+    assert report.remade == (INCREMENTAL,)
+    right.put(INCREMENTAL, "20260101", [procedure(1, 1)])
+    right.put(INCREMENTAL, "20260102", [procedure(1, 1), procedure(9, 1)])
+    right.put(INCREMENTAL, "20260103", [procedure(1, 3)])
+    run(right, tmp_path / "other")
+    assert versions(lake(tmp_path / "home", INCREMENTAL), "LOG_ID", "OR_PROC_ID") == versions(
+        lake(tmp_path / "other", INCREMENTAL), "LOG_ID", "OR_PROC_ID"
+    )
+
+
+def test_many_small_runs_stay_in_few_parts_and_land_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("ingest.run._MOST_PARTS", 3)
+    landing, home = Landing(tmp_path / "landing"), tmp_path / "home"
+    for day in range(1, 13):
+        landing.put(SNAPSHOT, f"202601{day:02d}", [glname(k, (day + k) // 3) for k in range(1, 6) if (k + day) % 4])
+        landing.put(INCREMENTAL, f"202601{day:02d}", [procedure(k, (day + k) // 3) for k in range(day, day + 3)])
+        run(landing, home, systems=["erp_lawson", "ehr"])
+    run(landing, tmp_path / "whole", systems=["erp_lawson", "ehr"])
+    for feed in (SNAPSHOT, INCREMENTAL):
+        assert len(list((home / "lake/raw" / feed.replace(".", "/")).glob("*.parquet"))) <= 6
+        assert lake(home, feed).equals(lake(tmp_path / "whole", feed))
+    assert attempts(home) == attempts(tmp_path / "whole")
+
+
+def test_a_late_delivery_makes_only_what_follows_it_again(tmp_path, monkeypatch):
+    """What stood before it in the same part is carried over, without reading its deliveries once more."""
+    landing, home = Landing(tmp_path / "landing"), tmp_path / "home"
+    for day in (1, 2, 4, 5):
+        landing.put(INCREMENTAL, f"202601{day:02d}", [procedure(1, day), procedure(day, 1)])
+    run(landing, home)
+    landing.put(INCREMENTAL, "20260103", [procedure(1, 3), procedure(3, 1)])
+    read = []
+    original = ingest_run._ExtractRun._fetch
+    monkeypatch.setattr(ingest_run._ExtractRun, "_fetch", lambda self, file: read.append(file) or original(self, file))
+    run(landing, home)
+    assert {file.delivered.file.split("/")[1] for file in read} == {"20260103", "20260104", "20260105"}
+    run(landing, tmp_path / "straight")
+    assert lake(home, INCREMENTAL).equals(lake(tmp_path / "straight", INCREMENTAL))
+
+
+def test_a_contract_is_judged_once_for_an_extract_and_run(tmp_path, monkeypatch):
+    """A Pandera call costs about 12 ms, however small the frame; a hospital sends thousands of small files."""
+    landing, home = Landing(tmp_path / "landing"), tmp_path / "home"
+    for number in range(40):
+        landing.put(EVENT, "20260101", [counted(number, 1)], slot=f"{number // 2:02d}{number % 2 * 30:02d}")
+    judged = []
+    original = shape._pass
+    monkeypatch.setattr(shape, "_pass", lambda extract, good: judged.append(extract.feed) or original(extract, good))
+    assert run(landing, home).files == 40
+    assert judged == [EVENT]
+
+
+def test_few_and_many_rows_hash_the_same_on_every_engine():
+    """Landing compares hashes that another engine may have written years ago."""
+    many = pl.DataFrame({"a": [f"v{number}" for number in range(6_000)], "b": [None, "x"] * 3_000})
+    made = hashes(many, ["a", "b"])
+    assert made[:100].to_list() == hashes(many[:100], ["a", "b"]).to_list()
+    digest = hashlib.md5(b"v1\x1fx").digest()
+    assert made[1] == int.from_bytes(digest[:8], "little")
