@@ -98,6 +98,33 @@ class Item:
     pou_alias_nos: tuple[str, ...] = ()
     ehr_external_id: str | None = None  # PRIMARY_EXT_ID as the EHR holds it (may be stale or empty)
     pou_erp_item_no: str | None = None  # erp_item_no as the inventory system holds it (may be empty)
+    is_active: bool = True  # in the ERP masters
+    usage_class: str = ""  # family of the item, for choosing what a procedure uses
+    home: str = ""  # ORC, CTH, IRR, CAB, PAR, CNS: the kind of location it is used from; empty: not stocked
+    price_method: str = "FIXED"  # FIXED or MARKUP: how the charge is priced
+    unit_of_charge: str = "EA"  # EA, BX, CM2
+    hcpcs: str | None = None
+    hibc: str | None = None
+    udi_type: int = 1  # 1 GS1, 2 HIBC, 3 ICCBBA
+    conversion_rate: Decimal | None = None  # units charged per EACH for CM2
+    pou_gtin: str | None = None  # gtin_each of the inventory system
+    pou_manufacturer_name: str | None = None  # as written there
+    ehr_identities: tuple[tuple[int, str], ...] = ()  # IDENTITY_SUP_ID: 10 ERP item, 20 POU item, 30 GTIN
+    is_in_gudid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Manufacturer:
+    """A golden manufacturer with the names and codes it goes by."""
+
+    manufacturer_id: str  # MFR plus 5 digits
+    name: str
+    lawson_code: str  # MANUF_CODE, 4 characters
+    ehr_category: int  # ZC_OR_MANUFACTURER
+    ehr_name: str  # with the 6 digit id at the end
+    aliases: tuple[str, ...]  # further spellings, upper case
+    supplier_id: str  # golden supplier that sells its goods directly
+    gs1_prefix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +165,22 @@ class ContractLine:
     effective_from: date
     effective_to: date | None  # inclusive
     roster: tuple[tuple[str, date | None], ...]  # (site, letter signed date)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargePrice:
+    """One row of hb.CDM_PRICE with the procedure record of its charge code."""
+
+    proc_id: str
+    charge_code: str
+    price: Decimal | None  # per unit of charge; None: priced by mark-up
+    price_method: str  # FIXED, MARKUP, MANUAL
+    unit_of_charge: str  # EA, BX, CM2
+    revenue_code: str | None
+    hcpcs: str | None
+    is_active: bool
+    effective_from: date
+    effective_to: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +276,49 @@ class Movement:
     posted_at: datetime  # UTC
     erp_amount: Decimal | None  # value that the ERP booked for it (None: no ERP row)
     erp_unit_cost: Decimal | None
+    expiry_date: date | None = None  # as scanned, day 00 resolved to the last day of the month
+    reason: str | None = None
+    event: str | None = None  # code of landscape 7.3 under which the ERP books it (None: no ERP row)
+    department: str | None = None
+    expense_role: str | None = None
+    pair_txn_id: str | None = None  # other half of a transfer
+    receipt_key: str | None = None
+    po_key: str | None = None
+    uom: str = "EA"  # unit of the row
+    quantity_uom: Decimal | None = None  # signed quantity in that unit
+
+
+@dataclass(frozen=True, slots=True)
+class StockPosition:
+    """Owned stock of an item as the site's ERP values it: by location (legacy) or for the organisation (cloud)."""
+
+    site: str
+    location_id: str | None
+    item_key: int
+    quantity: Decimal
+    value: Decimal
+    average: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReplenishmentNeed:
+    """What a location must be sent: found at 20:00, asked for under a document and line of the inventory system."""
+
+    site: str
+    location_id: str
+    item_key: int
+    quantity_each: Decimal
+    needed_at: datetime
+    ref_doc: str
+    ref_line: int
 
 
 @dataclass(frozen=True, slots=True)
 class OnHand:
-    """Closing balance of one item at one location on one business date, all lots, one owner."""
+    """Closing balance of one item at one location on one business date, all lots, one owner.
+
+    Recorded when it changed against the day before and on every day on which it is below zero.
+    """
 
     business_date: date
     site: str
@@ -370,6 +451,8 @@ class ReceiptLine:
     is_released: bool
     is_automatic: bool
     known_at: datetime
+    parent_key: str | None = None  # receipt that a correction or return takes back from (ORIG_REC_NUMBER, parent id)
+    is_consigned: bool = False  # cloud ConsignedFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +473,7 @@ class Invoice:
     is_cancelled: bool
     source: str
     known_at: datetime
+    document_no: str | None = None  # number as sent, where `number` carries the suffix of the legacy ERP
 
 
 @dataclass(frozen=True, slots=True)
@@ -522,12 +606,15 @@ class World:
     sites: dict[str, Site] = field(default_factory=dict)
     locations: dict[str, Location] = field(default_factory=dict)
     items: dict[int, Item] = field(default_factory=dict)
+    manufacturers: dict[str, Manufacturer] = field(default_factory=dict)
     suppliers: dict[str, Supplier] = field(default_factory=dict)
     contract_lines: list[ContractLine] = field(default_factory=list)
+    charge_prices: list[ChargePrice] = field(default_factory=list)
     costs: list[CostVersion] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
     usage: list[UsageLine] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
+    opening_stock: list[StockPosition] = field(default_factory=list)  # owned stock on the evening before the first day
     on_hand: list[OnHand] = field(default_factory=list)
     charges: list[ChargeTransaction] = field(default_factory=list)
     in_flight: list[InFlightCharge] = field(default_factory=list)

@@ -1,0 +1,151 @@
+"""The simulated eight-hospital landscape: writes source deliveries with known truth, and the answer key.
+
+Here: `simulate`, the day loop that lets clinic, stock, charging, purchasing and ledger act in turn.
+Not here: what each of them does; nothing of the pipeline is used but the contracts as data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingest.simulator.events import World
+
+__all__ = ["SimulationReport", "build_world", "simulate"]
+
+DEFAULT_SITES = ("H1", "H5")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport:
+    """What a simulation wrote."""
+
+    out: Path
+    start: date
+    end: date
+    sites: tuple[str, ...]
+    cases: int
+    files: int
+    rows: int
+    megabytes: float
+    exceptions: int
+    near_misses: int
+    seconds: float
+
+
+def simulate(
+    out: Path,
+    start: date,
+    days: int,
+    scale: float,
+    seed: int,
+    defects: bool = True,
+    quirks: bool | Iterable[str] = True,
+    sites: Sequence[str] = DEFAULT_SITES,
+    repull: int = 3,
+    slots: int = 4,
+    progress: Callable[[date, int, int], None] | None = None,
+) -> SimulationReport:
+    """Write the deliveries of `days` folder dates from `start` on below `out`, and their answer key.
+
+    Args:
+        out: landing directory; deliveries go to `out/<system>/...`, the answer key to `out/answer_key`.
+        start: first folder date; the opening position is that of the evening before.
+        days: number of folder dates.
+        scale: 1.0 is the eight-hospital system of 132,000 cases a year; each site has its share by beds.
+        seed: the same seed and parameters give the same bytes.
+        defects: plant defects of every rule.
+        quirks: show the quirks of the landscape, all of them or those named.
+        sites: sites to simulate.
+        repull: days whose changed rows nightly incremental files send again.
+        slots: files of the inventory system a day.
+        progress: called after each day with the date, the number of the day and the number of days.
+    """
+    from ingest.simulator.oracle import write_answer_key
+
+    started = time.perf_counter()
+    world, rows, written = build_world(out, start, days, scale, seed, defects, quirks, sites, repull, slots, progress)
+    findings = write_answer_key(world, out)
+    near_misses = sum(1 for finding in findings if finding.near_miss)
+    return SimulationReport(
+        out=out,
+        start=start,
+        end=world.end,
+        sites=tuple(world.sites),
+        cases=len({case.log_id for case in world.cases}),
+        files=len(world.files),
+        rows=rows,
+        megabytes=round(written / 1e6, 1),
+        exceptions=len(findings) - near_misses,
+        near_misses=near_misses,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+def build_world(
+    out: Path,
+    start: date,
+    days: int,
+    scale: float,
+    seed: int,
+    defects: bool = True,
+    quirks: bool | Iterable[str] = True,
+    sites: Sequence[str] = DEFAULT_SITES,
+    repull: int = 3,
+    slots: int = 4,
+    progress: Callable[[date, int, int], None] | None = None,
+) -> tuple[World, int, int]:
+    """Let the world happen and write its deliveries; give the world, the rows and the bytes written."""
+    from ingest.simulator.chance import Chance
+    from ingest.simulator.charging import Charging
+    from ingest.simulator.clinic import CASES_PER_YEAR, Clinic
+    from ingest.simulator.delivery import Outbox
+    from ingest.simulator.events import World
+    from ingest.simulator.ledger import Ledger
+    from ingest.simulator.masters import SITES, build_masters
+    from ingest.simulator.plan import DefectPlan
+    from ingest.simulator.purchasing import Purchasing
+    from ingest.simulator.ref import Reference
+    from ingest.simulator.stock import Stock
+
+    if days < 1 or scale <= 0:
+        raise ValueError("a world needs at least one day and a scale above zero")
+    world = World(start=start, end=start + timedelta(days=days - 1), seed=seed)
+    chance = Chance(seed)
+    share = sum(SITES[site].volume_share for site in sites if site in SITES)
+    plan = DefectPlan(world, chance, defects, quirks, CASES_PER_YEAR / 365 * share * scale * days)
+    masters = build_masters(world, chance, plan, scale, sites)
+    outbox = Outbox(out, world, plan, chance, slots=slots, repull=repull)
+    stock = Stock(world, outbox, plan, chance)
+    purchasing = Purchasing(world, stock, outbox, plan, chance)
+    charging = Charging(world, masters, outbox, plan, chance)
+    clinic = Clinic(world, masters, stock, purchasing, charging, outbox, plan, chance)
+    ledger = Ledger(world, outbox, plan, chance)
+
+    eve = start - timedelta(days=1)
+    stock.opening(eve)
+    Reference(world, masters, outbox, plan, chance).opening(eve)
+    charging.opening(eve)
+    clinic.opening(eve)
+    purchasing.opening(eve)
+    ledger.opening()
+    for number in range(days + 1):
+        d = eve + timedelta(days=number)
+        if number:
+            purchasing.morning(d)
+            clinic.day(d)
+            charging.day(d)
+            stock.evening(d)
+            purchasing.replenish(stock.needs(d), d)
+        purchasing.close_day(d)
+        ledger.close_day(d)
+        stock.close_day(d)
+        outbox.close_day(d)
+        if number and progress is not None:
+            progress(d, number, days)
+    return world, outbox.rows_written, outbox.bytes_written

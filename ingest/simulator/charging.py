@@ -1,0 +1,890 @@
+"""From a posted log to money: router, review, posting, reversal and repost, combined accounts, payments.
+
+Here: everything hospital billing records, with its rows (system hb) and its postings (E18, E19, E19a).
+Not here: what was used and whether it should be charged (clinic asks the policy), the journals (ledger).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+
+from ingest.simulator.chance import Chance
+from ingest.simulator.delivery import CHICAGO, Outbox, Row
+from ingest.simulator.events import AccountState, ChargePrice, ChargeTransaction, InFlightCharge, Item, Posting, World
+from ingest.simulator.masters import ChargeCode, Masters
+from ingest.simulator.plan import DefectPlan
+from ingest.simulator.stock import money
+
+SOURCE_LOG, SOURCE_INTERFACE, SOURCE_ROUTER, SOURCE_UNIT_ENTRY, SOURCE_REPOST, SOURCE_REMITTANCE = 1, 2, 3, 4, 5, 8
+
+
+@dataclass(slots=True)
+class Account:
+    """A hospital account as billing keeps it."""
+
+    account: str
+    site: str
+    csn: str
+    patient_id: str
+    patient_name: str
+    birth_date: date
+    ssn: str
+    phone: str
+    base_class: int
+    is_research: bool
+    admitted_at: datetime
+    discharged_at: datetime | None
+    department: str  # where its charges arise
+    is_surgical: bool
+    payor: str = "1001"
+    combined_into: str | None = None
+    bill_status: int = 1
+    transactions: list[ChargeTransaction] = field(default_factory=list)
+    is_touched: bool = False  # carries a planted charge: no further changes
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """One supply or implant of a posted log that billing is asked to charge."""
+
+    log_id: str
+    account: str
+    site: str
+    department: str
+    supply_id: str | None
+    implant_id: str | None
+    item: Item | None
+    code: ChargeCode
+    quantity_each: Decimal
+    unit_cost: Decimal
+    service_date: date
+    posted_at: datetime
+    location_code: str | None
+    mode: str = "normal"
+    wasted_each: Decimal = Decimal(0)
+    item_class: str = "SUPPLY"
+    is_by_hand: bool = False  # unit charge entry: no log, no supply
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A charge that posts on a later day."""
+
+    request: ChargeRequest
+    ucl_id: str | None
+    tar_id: str | None
+
+
+class Charging:
+    """Hospital billing of every simulated site."""
+
+    def __init__(self, world: World, masters: Masters, outbox: Outbox, plan: DefectPlan, chance: Chance) -> None:
+        """Bind the world; nothing is charged until a log is posted."""
+        self.world = world
+        self.masters = masters
+        self.outbox = outbox
+        self.plan = plan
+        self.chance = chance
+        self.accounts: dict[str, Account] = {}
+        self._due: dict[date, list[Due]] = {}
+        self._changes: dict[date, list[tuple[str, str]]] = {}
+        self._bills: dict[date, list[tuple[str, str]]] = {}
+        self._waiting: dict[str, tuple[date, date | None, Row]] = {}
+        self._next_tx = 700000001
+        self._next_record = 1
+        self._stops: dict[str, date] = {}
+        self._by_supply: dict[str, Item] | None = None
+        self._cost_table: dict[int, list[tuple[date, Decimal]]] | None = None
+
+    def opening(self, d: date) -> None:
+        """Register the snapshots of billing and make the price list known."""
+        for code in self.masters.charge_codes.values():
+            for version in code.prices:
+                self.world.charge_prices.append(
+                    ChargePrice(
+                        proc_id=code.proc_id,
+                        charge_code=code.code,
+                        price=version.price,
+                        price_method=code.method,
+                        unit_of_charge=code.unit,
+                        revenue_code=code.revenue_code,
+                        hcpcs=code.hcpcs,
+                        is_active=True,
+                        effective_from=version.effective_from,
+                        effective_to=version.effective_to,
+                    )
+                )
+        self.outbox.snapshot("hb", "HSP_PRE_AR_TX", self._pre_ar_rows)
+        self.outbox.snapshot("hb", "HSP_ACCT_STOP_BILL", self._stop_rows)
+        self.outbox.snapshot("hb", "CDM_PRICE", _Once(self._price_rows))
+
+    # ------------------------------------------------------------------------------------------------------ accounts
+
+    def open_account(self, account: Account, at: datetime) -> None:
+        """A patient is admitted: the account exists from `at` on."""
+        self.accounts[account.account] = account
+        self._emit_account(account, at)
+        discharge = account.discharged_at
+        if discharge is not None:
+            stream = self.chance.stream("billing", account.account)
+            billed = discharge.date() + timedelta(days=stream.integer(4, 8))
+            paid = discharge.date() + timedelta(days=stream.integer(14, 45))
+            self._later(self._bills, billed, (account.account, "bill"))
+            self._later(self._bills, paid, (account.account, "pay"))
+
+    @staticmethod
+    def _later(calendar: dict[date, list[tuple[str, str]]], day: date, entry: tuple[str, str]) -> None:
+        calendar.setdefault(day, []).append(entry)
+
+    def _emit_account(self, account: Account, at: datetime) -> None:
+        site = self.world.sites[account.site]
+        total = sum((tx.amount for tx in account.transactions if tx.tx_type == 1), Decimal(0))
+        discharged = account.discharged_at if account.discharged_at and account.discharged_at <= at else None
+        self.world.accounts.append(
+            AccountState(
+                account.account,
+                account.site,
+                account.base_class,
+                account.is_research,
+                account.combined_into,
+                account.admitted_at,
+                discharged,
+                at,
+            )
+        )
+        self.outbox.emit(
+            "hb",
+            "HSP_ACCOUNT",
+            {
+                "HSP_ACCOUNT_ID": account.account,
+                "SERV_AREA_ID": "10",
+                "ADM_LOC_ID": site.loc_id,
+                "DISCH_LOC_ID": site.loc_id if discharged else None,
+                "ACCT_BASECLS_HA_C": account.base_class,
+                "ACCT_CLASS_HA_C": 100 + account.base_class,
+                "ACCT_FIN_CLASS_C": 1 + int(account.account) % 4,
+                "ACCT_BILLSTS_HA_C": account.bill_status,
+                "CODING_STATUS_C": 4 if account.bill_status > 2 else 1,
+                "ADM_DATE_TIME": account.admitted_at,
+                "DISCH_DATE_TIME": discharged,
+                "PRIMARY_PAYOR_ID": account.payor,
+                "FINAL_DRG_ID": "470" if account.base_class == 1 and account.bill_status > 2 else None,
+                "TOT_CHGS": total,
+                "COMBINE_ACCT_ID": account.combined_into,
+                "RESEARCH_YN": account.is_research,
+                "HSP_ACCOUNT_NAME": account.patient_name,
+                "PAT_SSN": account.ssn,
+                "PAT_HOME_PHONE": account.phone,
+                "PAT_DOB": account.birth_date,
+                "GUAR_NAME": account.patient_name,
+                "UPDATE_DATE": at,
+            },
+            at,
+        )
+
+    # ------------------------------------------------------------------------------------------------------ triggers
+
+    def trigger(self, requests: Iterable[ChargeRequest]) -> None:
+        """A log was posted: its charges enter the router and come out as their account class has it."""
+        for request in requests:
+            self._trigger(request)
+
+    def _trigger(self, request: ChargeRequest) -> None:
+        stream = self.chance.stream(
+            "charge", request.log_id, request.supply_id or request.implant_id or request.code.code
+        )
+        account = self.accounts[request.account]
+        posted = request.posted_at.date()
+        if request.is_by_hand:
+            self._due.setdefault(posted + timedelta(days=1), []).append(Due(request, None, None))
+            return
+        wait = stream.integer(1, 3) if account.base_class == 1 else stream.integer(0, 1)
+        if request.code.unit != "EA":
+            wait = min(wait, 2)
+        record = self._next_record
+        self._next_record += 1
+        ucl_id = str(90000000 + record)
+        station = request.mode if request.mode in ("router", "review", "pre_ar") else None
+        if station is not None:
+            self._hold(request, station, record, None)
+            return
+        day = posted + timedelta(days=wait)
+        tar_id = None
+        if wait > 0:
+            in_review = stream.flag(0.15)
+            if in_review:
+                tar_id = self._hold(request, "review", record, day)
+            elif request.implant_id is not None or stream.flag(0.4) or request.code.unit != "EA":
+                self._hold(request, "router", record, day)
+            else:
+                self._hold(request, "pre_ar", record, day)
+        self._due.setdefault(day, []).append(Due(request, ucl_id, tar_id))
+
+    def _hold(self, request: ChargeRequest, station: str, record: int, until: date | None) -> str | None:
+        """Put the charge at a station before posting; give the review session's id."""
+        at = request.posted_at + timedelta(minutes=12)
+        quantity = self._units(request)
+        amount = self._amount(request, quantity)
+        leaves = self._filed_at(until) if until is not None else None
+        record_id = {
+            "router": f"{90000000 + record}",
+            "review": f"{50000000 + record}",
+            "pre_ar": f"{80000000 + record}",
+        }[station]
+        self.world.in_flight.append(
+            InFlightCharge(
+                station=station,
+                record_id=record_id,
+                account=request.account,
+                log_id=request.log_id,
+                supply_id=request.supply_id,
+                implant_id=request.implant_id,
+                proc_id=request.code.proc_id,
+                quantity=quantity,
+                amount=amount,
+                service_date=request.service_date,
+                department_id=self.department_id(request.site, request.department),
+                from_at=at,
+                until_at=leaves,
+                outcome="posted" if until is not None else "none",
+            )
+        )
+        self._emit_router(request, record, 2 if station == "router" else 3, at, quantity)
+        if station == "review":
+            self._emit_review(request, record_id, 3, at, None)
+            return record_id
+        if station == "pre_ar":
+            account = self.accounts[request.account]
+            self._waiting[record_id] = (
+                request.posted_at.date(),
+                until,
+                {
+                    "HTT_ID": record_id,
+                    "LINE": 1,
+                    "HSP_ACCOUNT_ID": request.account,
+                    "PAT_ENC_CSN_ID": account.csn,
+                    "CHARGE_PROC_ID": request.code.proc_id,
+                    "SUP_ID": request.supply_id,
+                    "LOG_ID": request.log_id,
+                    "HCPCS_CODE": request.code.hcpcs,
+                    "REV_CODE_ID": revenue_id(request.code.revenue_code),
+                    "QUANTITY": quantity,
+                    "SERVICE_DATE": request.service_date,
+                    "TX_AMOUNT": amount,
+                    "DEPARTMENT_ID": self.department_id(request.site, request.department),
+                    "TX_COMMENT": f"pending for {account.patient_name}",
+                    "INST_PAT_NAME": account.patient_name,
+                },
+            )
+        return None
+
+    def _emit_router(self, request: ChargeRequest, record: int, stage: int, at: datetime, quantity: Decimal) -> None:
+        self.outbox.emit(
+            "hb",
+            "CLARITY_UCL",
+            {
+                "UCL_ID": str(90000000 + record),
+                "SURGICAL_LOG_ID": request.log_id,
+                "SUPPLY_ID": request.supply_id,
+                "IMPLANT_ID": request.implant_id,
+                "PROCEDURE_ID": request.code.proc_id,
+                "HSP_ACCOUNT_ID": request.account,
+                "QUANTITY": quantity,
+                "SERVICE_DATE_DT": request.service_date,
+                "ROUTER_STAGE_C": stage,
+                "UPDATE_DATE": at,
+            },
+            at,
+        )
+
+    def _emit_review(self, request: ChargeRequest, tar_id: str, status: int, at: datetime, tx_id: str | None) -> None:
+        quantity = self._units(request)
+        self.outbox.emit(
+            "hb",
+            "PRE_AR_CHG",
+            {
+                "TAR_ID": tar_id,
+                "CHARGE_LINE": 1,
+                "ACCOUNT_ID": f"G{request.account}",
+                "HSP_ACCOUNT_ID": request.account,
+                "LOC_ID": self.world.sites[request.site].loc_id,
+                "PROC_DEPT_ID": self.department_id(request.site, request.department),
+                "PROC_ID": request.code.proc_id,
+                "QTY": quantity,
+                "AMOUNT": self._amount(request, quantity),
+                "SERVICE_DATE": request.service_date,
+                "LOG_ID": request.log_id,
+                "SUPPLY_ID": request.supply_id,
+                "IMPLANT_ID": request.implant_id,
+                "CHARGE_STATUS_C": status,
+                "FILE_DATE": at if tx_id else None,
+                "TX_ID": tx_id,
+                "UPDATE_DATE": at,
+            },
+            at,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- posting
+
+    @staticmethod
+    def _filed_at(day: date, minute: int = 0) -> datetime:
+        return datetime.combine(day, time(22, minute % 50), CHICAGO)
+
+    @staticmethod
+    def _units(request: ChargeRequest) -> Decimal:
+        """EACH in units of the charge code."""
+        if request.code.unit == "BX" and request.item is not None:
+            box = next(package.each for package in request.item.packages if package.uom == "BX")
+            return request.quantity_each / box
+        if request.code.unit == "CM2" and request.item is not None and request.item.conversion_rate is not None:
+            return request.quantity_each * request.item.conversion_rate
+        return request.quantity_each
+
+    def _amount(self, request: ChargeRequest, quantity: Decimal) -> Decimal:
+        price = request.code.price_on(request.service_date)
+        if price is None:
+            price = self.masters.markup_price(request.unit_cost)
+        return money(price * quantity)
+
+    def department_id(self, site: str, department: str) -> str:
+        """DEPARTMENT_ID of the EHR: first 3 digits of LOC_ID, department, sequence."""
+        return f"{self.world.sites[site].loc_id[:3]}{department}1"
+
+    def day(self, d: date) -> None:
+        """Post what is due on `d`, change classes and payers, bill and collect."""
+        for due in self._due.pop(d, []):
+            self._post_due(due, d)
+        for account_id, kind in self._changes.pop(d, []):
+            self._change(self.accounts[account_id], kind, d)
+        for account_id, kind in self._bills.pop(d, []):
+            self._settle(self.accounts[account_id], kind, d)
+
+    def _post_due(self, due: Due, d: date) -> None:
+        request = due.request
+        quantity = self._units(request)
+        if request.mode == "more":
+            quantity += 1
+        elif request.mode == "less":
+            quantity -= 1
+        pieces = [quantity]
+        if request.mode == "two_rows" and quantity > 1 and quantity == quantity.to_integral_value():
+            pieces = [Decimal(1)] * int(quantity)
+        first: ChargeTransaction | None = None
+        for piece in pieces:
+            posted = self._post_charge(request, piece, self._amount(request, piece), d)
+            first = first or posted
+        assert first is not None
+        filed = self._filed_at(d)
+        if due.ucl_id is not None:
+            self._emit_router(request, int(due.ucl_id) - 90000000, 3, filed, quantity)
+        if due.tar_id is not None:
+            self._emit_review(request, due.tar_id, 2, filed, first.tx_id)
+        if request.mode == "duplicate":
+            again = self.chance.stream("duplicate", first.tx_id).integer(0, 1)
+            if again == 0 or d >= self.world.end:
+                self._post_charge(request, quantity, first.amount, d, SOURCE_INTERFACE)
+            else:
+                later = replace(request, mode="normal", is_by_hand=False)
+                self._due.setdefault(d + timedelta(days=1), []).append(Due(later, None, None))
+        elif request.mode == "duplicate_reversed":
+            second = self._post_charge(request, quantity, first.amount, d, SOURCE_INTERFACE)
+            self._reverse(second, d, 1)
+        elif request.mode == "other_code":
+            self._repost_elsewhere(first, d, self.accounts[request.account].account, self._neighbour(request.code))
+        elif request.mode == "other_account":
+            self._repost_elsewhere(first, d, self._second_account(request.account, d), request.code)
+
+    def _neighbour(self, code: ChargeCode) -> ChargeCode:
+        others = [
+            other
+            for other in self.masters.charge_codes.values()
+            if other.revenue_code == code.revenue_code and other.unit == code.unit and other.code != code.code
+        ]
+        return others[0] if others else code
+
+    def _second_account(self, account_id: str, d: date) -> str:
+        account = self.accounts[account_id]
+        other = replace(
+            account, account=str(int(account_id) + 50_000_000), transactions=[], combined_into=None, is_surgical=False
+        )
+        self.accounts[other.account] = other
+        self._emit_account(other, self._filed_at(d))
+        return other.account
+
+    def _post_charge(
+        self,
+        request: ChargeRequest,
+        quantity: Decimal,
+        amount: Decimal,
+        d: date,
+        source: int = SOURCE_LOG,
+        department: str | None = None,
+    ) -> ChargeTransaction:
+        account = self.accounts[request.account]
+        posted_to, old_account = account.account, None
+        if account.combined_into is not None:
+            posted_to, old_account = account.combined_into, account.account
+        tx = ChargeTransaction(
+            tx_id=self._new_tx(),
+            account=posted_to,
+            tx_type=1,
+            amount=amount,
+            quantity=quantity,
+            service_date=request.service_date,
+            post_date=d,
+            proc_id=request.code.proc_id,
+            charge_code=request.code.code,
+            revenue_code=request.code.revenue_code,
+            department_id=self.department_id(request.site, department or request.department),
+            site=request.site,
+            supply_id=None if request.is_by_hand else request.supply_id,
+            implant_id=None if request.is_by_hand else request.implant_id,
+            log_id=None if request.is_by_hand else request.log_id,
+            reverses=None,
+            reposts=None,
+            credits=None,
+            corrects=None,
+            first_tx_id=None,
+            old_account=old_account,
+            unit_of_charge=request.code.unit,
+            base_class=self.accounts[posted_to].base_class,
+            known_at=self._filed_at(d),
+        )
+        override = tx.revenue_code in ("0272", "0278") and self.plan.quirk("Q43", tx.tx_id)
+        if override:
+            tx = replace(tx, revenue_code="0270" if tx.revenue_code == "0272" else "0272")
+        self._record(
+            tx,
+            source=SOURCE_UNIT_ENTRY if request.is_by_hand else source,
+            default_revenue=request.code.revenue_code,
+            location_code=request.location_code,
+            wasted=request.wasted_each,
+        )
+        return tx
+
+    def _new_tx(self) -> str:
+        self._next_tx += 1
+        return str(self._next_tx)
+
+    def _reverse(self, tx: ChargeTransaction, d: date, reason: int) -> ChargeTransaction:
+        reversal = replace(
+            tx,
+            tx_id=self._new_tx(),
+            amount=-tx.amount,
+            quantity=-tx.quantity,
+            post_date=d,
+            reverses=tx.tx_id,
+            reposts=None,
+            base_class=self.accounts[tx.account].base_class,
+            known_at=self._filed_at(d, 20),
+        )
+        self._record(reversal, SOURCE_REPOST, tx.revenue_code, reason=reason)
+        return reversal
+
+    def _repost(self, tx: ChargeTransaction, d: date, root: str, **changes: object) -> ChargeTransaction:
+        known_root = root if self.plan.quirk("Q41", tx.tx_id) else None
+        again = replace(
+            tx,
+            tx_id=self._new_tx(),
+            post_date=d,
+            reverses=None,
+            reposts=tx.tx_id,
+            first_tx_id=known_root,
+            known_at=self._filed_at(d, 30),
+            **changes,  # type: ignore[arg-type]
+        )
+        again = replace(again, base_class=self.accounts[again.account].base_class)
+        self._record(again, SOURCE_REPOST, again.revenue_code)
+        return again
+
+    def _repost_elsewhere(self, tx: ChargeTransaction, d: date, account: str, code: ChargeCode) -> None:
+        self._reverse(tx, d, 2)
+        amount = tx.amount
+        if code.code != tx.charge_code:
+            price = code.price_on(tx.service_date)
+            amount = money(price * tx.quantity) if price is not None else tx.amount
+        old = tx.account if account != tx.account else tx.old_account
+        self._repost(
+            tx,
+            d,
+            tx.tx_id,
+            account=account,
+            old_account=old,
+            proc_id=code.proc_id,
+            charge_code=code.code,
+            revenue_code=code.revenue_code,
+            amount=amount,
+        )
+
+    def _record(
+        self,
+        tx: ChargeTransaction,
+        source: int,
+        default_revenue: str | None,
+        location_code: str | None = None,
+        wasted: Decimal = Decimal(0),
+        reason: int | None = None,
+    ) -> None:
+        self.world.charges.append(tx)
+        account = self.accounts[tx.account]
+        account.transactions.append(tx)
+        self._emit_transaction(tx, source, default_revenue)
+        self.outbox.emit(
+            "hb",
+            "HSP_TRANSACTIONS_2",
+            {
+                "TX_ID": tx.tx_id,
+                "SUP_INV_LOC_ID": location_code,
+                "SUP_WASTED_QTY": wasted or None,
+                "FIRST_TX_POST_DATE": tx.post_date,
+                "HAR_FIRST_POST_DATE": account.transactions[0].post_date,
+            },
+            tx.known_at,
+        )
+        self.outbox.emit(
+            "hb",
+            "HSP_TRANSACTIONS_3",
+            {"TX_ID": tx.tx_id, "REVERSAL_RSN_C": reason, "FIRST_HTR_TX_ID": tx.first_tx_id},
+            tx.known_at,
+        )
+        self._book(tx)
+
+    def _emit_transaction(
+        self, tx: ChargeTransaction, source: int, default_revenue: str | None, at: datetime | None = None
+    ) -> None:
+        account = self.accounts[tx.account]
+        code = self.masters.charge_codes.get(tx.charge_code or "")
+        comment = None
+        if self.chance.stream("comment", tx.tx_id).flag(0.05):
+            comment = f'Called {account.patient_name} at {account.phone},\nSSN {account.ssn} "verified"'
+        self.outbox.emit(
+            "hb",
+            "HSP_TRANSACTIONS",
+            {
+                "TX_ID": tx.tx_id,
+                "HSP_ACCOUNT_ID": tx.account,
+                "TX_TYPE_HA_C": tx.tx_type,
+                "TX_SOURCE_HA_C": source,
+                "TX_AMOUNT": tx.amount,
+                "QUANTITY": tx.quantity if tx.tx_type == 1 else None,
+                "SERVICE_DATE": tx.service_date,
+                "TX_POST_DATE": tx.post_date,
+                "TX_FILED_TIME": tx.known_at,
+                "PROC_ID": tx.proc_id,
+                "UB_REV_CODE_ID": revenue_id(tx.revenue_code),
+                "DFLT_UB_REV_CD_ID": revenue_id(default_revenue),
+                "HCPCS_CODE": code.hcpcs if code is not None and account.base_class != 1 else None,
+                "DEPARTMENT": tx.department_id,
+                "COST_CNTR_ID": f"CC{tx.department_id[:7]}" if tx.department_id else None,
+                "SUP_ID": tx.supply_id,
+                "IMPLANT_ID": tx.implant_id,
+                "OPTIME_LOG_ID": tx.log_id,
+                "IS_LATE_CHARGE_YN": (tx.post_date - tx.service_date).days > 5 if tx.tx_type == 1 else None,
+                "ORIG_REV_TX_ID": tx.reverses,
+                "ORIG_REPOST_TX_ID": tx.reposts,
+                "CHG_CRED_ORIG_ID": tx.credits,
+                "LATE_CRCTN_ORIG_ID": tx.corrects,
+                "OLD_HSP_ACCOUNT_ID": tx.old_account,
+                "PAYOR_ID": account.payor,
+                "TX_COMMENT": comment,
+                "UPDATE_DATE": at or tx.known_at,
+            },
+            at or tx.known_at,
+        )
+
+    def _book(self, tx: ChargeTransaction) -> None:
+        site = self.world.sites[tx.site]
+        department = tx.department_id[3:7] if tx.department_id else "7010"
+        if tx.tx_type == 1:
+            revenue = "PATIENT_REV_IP" if tx.base_class == 1 else "PATIENT_REV_OP"
+            event, category, amount = "E18", "Charges", tx.amount
+            sides = ("PATIENT_AR", "0000", revenue, department)
+        elif tx.tx_type == 2:
+            event, category, amount = "E19", "Cash Receipts", -tx.amount
+            sides = ("CASH", "0000", "PATIENT_AR", "0000")
+        else:
+            event, category, amount = "E19a", "Charges", -tx.amount
+            sides = ("DEDUCTIONS", department, "PATIENT_AR", "0000")
+        self.world.postings.append(
+            Posting(
+                erp=site.erp,
+                site=tx.site,
+                event=event,
+                system="HB",
+                category=category,
+                posting_date=tx.post_date,
+                debit_role=sides[0],
+                debit_department=sides[1],
+                credit_role=sides[2],
+                credit_department=sides[3],
+                amount=amount,
+                subledger="HB",
+                subledger_key=tx.tx_id,
+                known_at=tx.known_at,
+            )
+        )
+
+    # -------------------------------------------------------------------------------------- other charges of a stay
+
+    def post_now(self, request: ChargeRequest, d: date) -> ChargeTransaction:
+        """Post a charge at once, as an interface does it."""
+        quantity = self._units(request)
+        return self._post_charge(request, quantity, self._amount(request, quantity), d, SOURCE_INTERFACE)
+
+    def post_simple(
+        self,
+        account_id: str,
+        code: str,
+        quantity: Decimal,
+        service_date: date,
+        d: date,
+        department: str,
+        log_id: str | None = None,
+    ) -> ChargeTransaction:
+        """Post a charge that no usage line stands behind: room, drugs, theatre time, nursing kits."""
+        account = self.accounts[account_id]
+        charge = self.masters.charge_codes[code]
+        request = ChargeRequest(
+            log_id=log_id or "",
+            account=account_id,
+            site=account.site,
+            department=department,
+            supply_id=None,
+            implant_id=None,
+            item=None,
+            code=charge,
+            quantity_each=quantity,
+            unit_cost=Decimal(0),
+            service_date=service_date,
+            posted_at=self._filed_at(d),
+            location_code=None,
+            is_by_hand=log_id is None,
+        )
+        return self._post_charge(request, quantity, self._amount(request, quantity), d, SOURCE_INTERFACE, department)
+
+    def plan_simple(self, account_id: str, code: str, quantity: Decimal, day: date, department: str) -> None:
+        """The same, on a later day, entered by hand."""
+        account = self.accounts[account_id]
+        request = ChargeRequest(
+            log_id="",
+            account=account_id,
+            site=account.site,
+            department=department,
+            supply_id=None,
+            implant_id=None,
+            item=None,
+            code=self.masters.charge_codes[code],
+            quantity_each=quantity,
+            unit_cost=Decimal(0),
+            service_date=day,
+            posted_at=self._filed_at(day),
+            location_code=None,
+            is_by_hand=True,
+        )
+        self._due.setdefault(day, []).append(Due(request, None, None))
+
+    # -------------------------------------------------------------------------------- class, payer, combined, billed
+
+    def plan_change(self, account_id: str, kind: str, day: date) -> None:
+        """Let the account change its class (`class`), its payer (`payer`) or be combined (`combine`) on `day`."""
+        self._later(self._changes, day, (account_id, kind))
+
+    def _change(self, account: Account, kind: str, d: date) -> None:
+        at = self._filed_at(d, 10)
+        if kind == "combine":
+            survivor = replace(
+                account,
+                account=str(int(account.account) + 60_000_000),
+                csn=str(int(account.csn) + 60_000_000),
+                transactions=[],
+            )
+            self.accounts[survivor.account] = survivor
+            self._emit_account(survivor, at)
+            account.combined_into = survivor.account
+            account.bill_status = 9
+            self._emit_account(account, at)
+            for tx in account.transactions:
+                moved = replace(tx, account=survivor.account, old_account=account.account, known_at=at)
+                self.world.charges.append(moved)
+                survivor.transactions.append(moved)
+                self._emit_transaction(moved, SOURCE_LOG, moved.revenue_code, at)
+            account.transactions = []
+            return
+        if kind == "class":
+            account.base_class = 1
+        else:
+            account.payor = "1002" if account.payor == "1001" else "1001"
+        self._emit_account(account, at)
+        gone = {tx.reverses for tx in account.transactions}
+        for tx in [entry for entry in account.transactions if entry.tx_type == 1]:
+            if tx.tx_id in gone or tx.reverses is not None:
+                continue
+            self._reverse(tx, d, 2)
+            if kind == "class" and not self._still_charged(account, tx):
+                continue
+            self._repost(tx, d, self._root(account, tx))
+
+    def _root(self, account: Account, tx: ChargeTransaction) -> str:
+        by_id = {entry.tx_id: entry for entry in account.transactions}
+        while tx.reposts is not None and tx.reposts in by_id:
+            tx = by_id[tx.reposts]
+        return tx.tx_id
+
+    def _still_charged(self, account: Account, tx: ChargeTransaction) -> bool:
+        """Whether the policy still charges the line to an inpatient."""
+        if tx.supply_id is None or tx.implant_id is not None:
+            return True
+        item = self._item_by_supply().get(tx.supply_id)
+        if item is None or item.item_class == "IMPLANT":
+            return True
+        return self.masters.is_chargeable(
+            account.site, "SUPPLY", 1, "USED", self.cost_on(item, tx.service_date), account.is_research, tx.service_date
+        )
+
+    def _item_by_supply(self) -> dict[str, Item]:
+        if self._by_supply is None:
+            self._by_supply = self.world.items_by_supply_id()
+        return self._by_supply
+
+    def cost_on(self, item: Item, on: date) -> Decimal:
+        """Cost per EACH that the EHR holds for a date."""
+        best: Decimal = item.price_each
+        latest: date | None = None
+        for version in self._costs().get(item.key, []):
+            if version[0] <= on and (latest is None or version[0] >= latest):
+                latest, best = version
+        return best
+
+    def _costs(self) -> dict[int, list[tuple[date, Decimal]]]:
+        if self._cost_table is None:
+            table: dict[int, list[tuple[date, Decimal]]] = {}
+            for version in self.world.costs:
+                if version.source == "ovtm":
+                    table.setdefault(version.item_key, []).append((version.valid_from, version.unit_cost))
+            self._cost_table = table
+        return self._cost_table
+
+    def _settle(self, account: Account, kind: str, d: date) -> None:
+        at = self._filed_at(d, 40)
+        if account.combined_into is not None:
+            account = self.accounts[account.combined_into]
+        if kind == "bill":
+            account.bill_status = 3
+            self._emit_account(account, at)
+            stream = self.chance.stream("stop bill", account.account)
+            if stream.flag(0.1):
+                self._stops[account.account] = d + timedelta(days=stream.integer(2, 9))
+            if account.is_surgical and stream.flag(0.03):
+                self._emit_claim_code(account, d, at)
+            return
+        gross = sum((tx.amount for tx in account.transactions), Decimal(0))
+        if gross <= 0:
+            return
+        department = self.department_id(account.site, account.department)
+        for tx_type, share in ((2, Decimal("0.44")), (4, Decimal("0.51"))):
+            self._record(
+                ChargeTransaction(
+                    tx_id=self._new_tx(),
+                    account=account.account,
+                    tx_type=tx_type,
+                    amount=-money(gross * share),
+                    quantity=Decimal(0),
+                    service_date=account.admitted_at.date(),
+                    post_date=d,
+                    proc_id=None,
+                    charge_code=None,
+                    revenue_code=None,
+                    department_id=department,
+                    site=account.site,
+                    supply_id=None,
+                    implant_id=None,
+                    log_id=None,
+                    reverses=None,
+                    reposts=None,
+                    credits=None,
+                    corrects=None,
+                    first_tx_id=None,
+                    old_account=None,
+                    unit_of_charge="EA",
+                    base_class=account.base_class,
+                    known_at=at,
+                ),
+                SOURCE_REMITTANCE,
+                None,
+            )
+        if self.chance.stream("debit adjustment", account.account).flag(0.05):
+            last = account.transactions[-1]
+            self._record(
+                replace(last, tx_id=self._new_tx(), tx_type=3, amount=money(gross * Decimal("0.01")), known_at=at),
+                SOURCE_REMITTANCE,
+                None,
+            )
+        account.bill_status = 7
+        self._emit_account(account, at)
+
+    def _emit_claim_code(self, account: Account, d: date, at: datetime) -> None:
+        for kind, code, amount in (("VALUE", "FD", Decimal("1500.00")), ("CONDITION", "49", None)):
+            self.outbox.emit(
+                "hb",
+                "CLAIM_CODES",
+                {
+                    "HSP_ACCOUNT_ID": account.account,
+                    "CLAIM_SEQ": 1,
+                    "CODE_TYPE": kind,
+                    "CODE": code,
+                    "AMOUNT": amount,
+                    "FIRST_BILLED_DATE": d,
+                },
+                at,
+            )
+
+    # ----------------------------------------------------------------------------------------------------- snapshots
+
+    def _pre_ar_rows(self, d: date) -> Iterable[Row]:
+        for record_id in [key for key, (_, until, _) in self._waiting.items() if until is not None and until <= d]:
+            del self._waiting[record_id]
+        return [row for since, _, row in self._waiting.values() if since <= d]
+
+    def _stop_rows(self, d: date) -> Iterable[Row]:
+        for account in [key for key, until in self._stops.items() if until <= d]:
+            del self._stops[account]
+        return [{"HSP_ACCOUNT_ID": account, "LINE": 1, "STOPBILL_SOURCE_C": 3} for account in self._stops]
+
+    def _price_rows(self) -> Iterable[Row]:
+        for code in self.masters.charge_codes.values():
+            for version in code.prices:
+                yield {
+                    "SERV_AREA_ID": "10",
+                    "CHARGE_CODE": code.code,
+                    "DESCRIPTION": code.name,
+                    "PRICE": version.price,
+                    "PRICE_METHOD": code.method,
+                    "REV_CODE": code.revenue_code,
+                    "HCPCS": code.hcpcs,
+                    "UNIT_OF_CHARGE": code.unit,
+                    "ACTIVE_YN": True,
+                    "EFFECTIVE_FROM": version.effective_from,
+                    "EFFECTIVE_TO": version.effective_to,
+                }
+
+
+class _Once:
+    """Gives rows the first time and 'unchanged' from then on."""
+
+    def __init__(self, rows: object) -> None:
+        self._rows = rows
+        self._sent = False
+
+    def __call__(self, d: date) -> Iterable[Row] | None:
+        if self._sent:
+            return None
+        self._sent = True
+        return self._rows()  # type: ignore[operator]
+
+
+def revenue_id(revenue_code: str | None) -> str | None:
+    """UB_REV_CODE_ID of a revenue code in the EHR."""
+    return None if revenue_code is None else f"9{revenue_code}"

@@ -1,0 +1,83 @@
+"""The oracle: what a right warehouse finds in the deliveries of a simulated world, and when.
+
+Here: the first rules of the catalogue evaluated in plain Python over the events of the world, and the answer key.
+Not here: how the world comes about (the rest of the simulator). Nothing is shared with the pipeline but the rule files.
+"""
+
+from __future__ import annotations
+
+import csv
+from datetime import date
+from pathlib import Path
+
+from ingest.simulator.events import World
+from ingest.simulator.oracle.charges import ChargeRules
+from ingest.simulator.oracle.docket import Book, Entity, Finding
+from ingest.simulator.oracle.feeds import FeedRules
+from ingest.simulator.oracle.ledger import LedgerRules
+from ingest.simulator.oracle.master_data import MasterDataRules
+from ingest.simulator.oracle.orders import OrderRules
+from ingest.simulator.oracle.payables import PayableRules
+from ingest.simulator.oracle.usage import UsageRules
+from ingest.simulator.oracle.view import View
+
+COLUMNS = (
+    "rule_id",
+    "facility_id",
+    "entity_key",
+    "impact_amount",
+    "business_date",
+    "detected_as_of",
+    "near_miss",
+    "cleared_as_of",
+)
+RULES = (
+    "UI-01", "UI-02", "UI-05", "UC-01", "UC-03", "UC-04", "UC-05", "UC-10", "BO-01", "CP-01", "M3-01", "M3-02", "M3-05",
+    "M3-06", "M3-07", "GL-02", "GL-05", "MDM-01", "INT-02", "INT-03",
+)  # fmt: skip
+
+__all__ = ["COLUMNS", "RULES", "Finding", "evaluate", "write_answer_key"]
+
+
+def evaluate(world: World, until: date | None = None) -> list[Finding]:
+    """Exceptions and near misses of the world at every as-of date up to `until`, by default its last folder date."""
+    until = world.end if until is None else until
+    view = View(world, until)
+    book = Book(world.start, until)
+    UsageRules(view, book).judge()
+    ChargeRules(view, book).judge()
+    OrderRules(view, book).judge()
+    payables = PayableRules(view, book)
+    payables.judge()
+    LedgerRules(view, book, payables).judge()
+    MasterDataRules(view, book).judge()
+    FeedRules(world, book).judge()
+    for planted in world.planted:
+        if planted.is_near_miss and planted.rule_id in RULES:
+            site = "SYS" if planted.rule_id.startswith(("INT", "MDM")) else planted.site
+            book.spare(Entity(planted.rule_id, site, planted.entity_key), until, planted.reason)
+    return book.findings()
+
+
+def write_answer_key(world: World, out: Path, until: date | None = None) -> list[Finding]:
+    """Write `answer_key/exceptions.csv` below `out` and give its lines."""
+    findings = evaluate(world, until)
+    target = Path(out) / "answer_key" / "exceptions.csv"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for finding in findings:
+            writer.writerow(
+                (
+                    finding.rule_id,
+                    finding.facility_id,
+                    finding.entity_key,
+                    finding.impact_amount,
+                    finding.business_date,
+                    finding.detected_as_of or "",
+                    str(finding.near_miss).lower(),
+                    finding.cleared_as_of or "",
+                )
+            )
+    return findings

@@ -1,0 +1,185 @@
+"""The plan of defects, near misses and quirks: how many of which, and when.
+
+Here: `DefectPlan`, which says yes to an opportunity often enough that every rule gets its floor of defects and near
+misses in a small world and its rate in a large one; the switches and shares of the quirks of the landscape.
+Not here: what a defect looks like (clinic, stock, purchasing and the others), whether a rule fires (oracle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from math import ceil
+
+from ingest.simulator.chance import Chance
+from ingest.simulator.events import Planted, World
+
+# Days before the end of the world on which the last defect of a rule is planted, so that it is mature and detected.
+LEAD_DAYS: dict[str, int] = {
+    "UI-01": 8,
+    "UI-02": 8,
+    "UI-05": 4,
+    "UC-01": 12,
+    "UC-03": 12,
+    "UC-04": 12,
+    "UC-05": 12,
+    "UC-10": 8,
+    "BO-01": 14,
+    "CP-01": 8,
+    "M3-01": 22,
+    "M3-02": 22,
+    "M3-05": 70,
+    "M3-06": 26,
+    "M3-07": 22,
+    "GL-02": 8,
+    "GL-05": 8,
+    "MDM-01": 8,
+    "INT-02": 4,
+    "INT-03": 4,
+}
+
+# Share of cases (or of what is nearest to them) that carry a defect of the rule in a large world, by variant.
+RATES: dict[tuple[str, bool, str], float] = {
+    ("UI-01", True, "no_scan"): 0.010,
+    ("UI-01", True, "implant"): 0.003,
+    ("UI-02", True, "not_documented"): 0.008,
+    ("UI-02", True, "wrong_case"): 0.006,
+    ("UC-01", True, "supply"): 0.010,
+    ("UC-01", True, "implant"): 0.004,
+    ("UC-03", True, "more"): 0.005,
+    ("UC-03", True, "less"): 0.005,
+    ("UC-04", True, "interface"): 0.004,
+    ("UC-05", True, "no_usage"): 0.004,
+    ("UC-10", True, "expired"): 0.002,
+    ("UC-10", True, "typo"): 0.002,
+}
+
+# Smallest number planted in a world, by variant; a variant not named gets the default.
+FLOORS: dict[tuple[str, bool, str], int] = {
+    ("UI-01", True, "no_scan"): 6,
+    ("UI-01", True, "implant"): 3,
+    ("UI-02", True, "not_documented"): 5,
+    ("UI-02", True, "wrong_case"): 3,
+    ("UI-02", True, "late_return"): 2,
+    ("UI-05", True, ""): 7,
+    ("UC-01", True, "supply"): 6,
+    ("UC-01", True, "implant"): 3,
+    ("UC-03", True, "more"): 4,
+    ("UC-03", True, "less"): 4,
+    ("UC-04", True, "interface"): 7,
+    ("UC-05", True, "no_usage"): 7,
+    ("UC-10", True, "expired"): 5,
+    ("UC-10", True, "typo"): 2,
+    ("MDM-01", True, "pou"): 4,
+    ("MDM-01", True, "ehr"): 4,
+    ("INT-02", True, "count"): 4,
+    ("INT-02", True, "total"): 3,
+    ("INT-02", True, "truncated"): 3,
+    ("INT-03", True, "inventory file again"): 5,
+    ("INT-03", True, "old window again"): 3,
+}
+FLOORS |= {
+    ("UC-10", False, "on the day"): 3,
+    ("UC-10", False, "day 00"): 3,
+    ("UC-04", False, "two used, two charges"): 3,
+    ("UC-04", False, "duplicate reversed"): 3,
+    ("INT-02", False, "exact"): 4,
+    ("INT-02", False, "several parts"): 3,
+    ("UI-02", False, "returned"): 3,
+}
+DEFECT_FLOOR = 6
+NEAR_MISS_FLOOR = 2
+DEFECT_RATE = 0.004
+NEAR_MISS_RATE = 0.002
+
+# Shares of the quirks where the landscape gives one; 1 percent otherwise.
+QUIRK_SHARES: dict[str, float] = {
+    "Q01": 0.10,
+    "Q08": 0.60,
+    "Q09": 0.07,
+    "Q18": 0.05,
+    "Q20": 0.03,
+    "Q22": 0.04,
+    "Q23": 0.002,
+    "Q40": 0.06,
+    "Q41": 0.70,
+    "Q43": 0.03,
+    "Q82": 0.001,
+    "Q127": 0.003,
+    "Q128": 0.11,
+}
+
+
+class DefectPlan:
+    """Says which opportunities become defects or near misses, and which quirks show.
+
+    Every variant of a rule has a number of dates spread evenly over the world; the first opportunity on or after such a
+    date is taken. The answers depend on the order of the questions only, which is the order of events.
+    """
+
+    def __init__(
+        self, world: World, chance: Chance, defects: bool, quirks: bool | Iterable[str], expected_cases: float
+    ) -> None:
+        self.world = world
+        self.defects = defects
+        self._chance = chance
+        self._quirks_on = quirks if isinstance(quirks, bool) else True
+        self._only = None if isinstance(quirks, bool) else frozenset(quirks)
+        self._expected_cases = expected_cases
+        self._taken: dict[tuple[str, bool, str], int] = {}
+        self._dates: dict[tuple[str, bool, str], list[date]] = {}
+
+    def wants(self, rule_id: str, defect: bool, key: object = "", on: date | None = None, variant: str = "") -> bool:
+        """Whether this opportunity becomes a defect (`defect`) or a near miss of the rule; a yes counts as planted.
+
+        Args:
+            rule_id: the rule of the catalogue.
+            defect: a defect, else a near miss.
+            key: names the opportunity; kept for readability of the caller, it does not change the answer.
+            on: business date of the opportunity; without it the world's first day counts, so quotas fill at once.
+            variant: the kind of defect or the reason why it is a near miss; each has its own quota.
+        """
+        if (not self.defects) if defect else not (self.defects or self._quirks_on):
+            return False
+        quota = (rule_id, defect, variant)
+        dates = self._dates.get(quota)
+        if dates is None:
+            dates = self._dates[quota] = self._schedule(quota)
+        taken = self._taken.get(quota, 0)
+        if taken >= len(dates) or (on is not None and on < dates[taken]):
+            return False
+        if on is not None and on > self.last_date(rule_id):
+            return False
+        self._taken[quota] = taken + 1
+        return True
+
+    def last_date(self, rule_id: str) -> date:
+        """The last business date on which something is planted for the rule."""
+        lead = LEAD_DAYS.get(rule_id, 8)
+        days = (self.world.end - self.world.start).days
+        return self.world.end - timedelta(days=min(lead, days * 2 // 3))
+
+    def _schedule(self, quota: tuple[str, bool, str]) -> list[date]:
+        rule_id, defect, _ = quota
+        floor = FLOORS.get(quota, DEFECT_FLOOR if defect else NEAR_MISS_FLOOR)
+        rate = RATES.get(quota, DEFECT_RATE if defect else NEAR_MISS_RATE)
+        number = max(floor, ceil(rate * self._expected_cases))
+        first = self.world.start + timedelta(days=1)
+        span = max((self.last_date(rule_id) - first).days - 1, 0)
+        offset = self._chance.stream("plan", *quota).fraction()
+        return [first + timedelta(days=int(span * (index + offset) / number)) for index in range(number)]
+
+    def note(self, rule_id: str, entity_key: str, site: str, near_miss: bool, reason: str) -> None:
+        """Remember what was planted, by the key under which the rule would name it."""
+        self.world.planted.append(Planted(rule_id, entity_key, site, near_miss, reason))
+
+    def shows(self, quirk: str) -> bool:
+        """Whether the quirk is switched on at all."""
+        return self._quirks_on and (self._only is None or quirk in self._only)
+
+    def quirk(self, quirk: str, *key: object, share: float | None = None) -> bool:
+        """Whether the quirk shows on the entity named by `key`, by its share of the landscape or the one given."""
+        if not self.shows(quirk):
+            return False
+        wanted = QUIRK_SHARES.get(quirk, 0.01) if share is None else share
+        return self._chance.stream("quirk", quirk, *key).flag(wanted)

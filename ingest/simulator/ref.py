@@ -1,0 +1,684 @@
+"""The reference files (system ref) of the simulated world.
+
+Here: sites and their codes, calendars, maps, contracts, chargeability, devices; as files and as `World.reference`.
+Not here: the masters themselves (masters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+
+from ingest.simulator.chance import Chance
+from ingest.simulator.chart import REVENUE_CODES
+from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
+from ingest.simulator.events import World
+from ingest.simulator.masters import DEPARTMENT_NAMES, MASTERS_SINCE, SITES, Masters, npi
+from ingest.simulator.plan import DefectPlan
+
+# Facts of all nine sites (landscape 1 and 2); only simulated sites have business.
+ALL_SITES: tuple[tuple[str, str, str, int, str, str], ...] = (
+    ("CDC", "SHS Distribution Centre", "America/Chicago", 0, "", "9521000001008"),
+    ("H1", "SHS Main Hospital", "America/Chicago", 480, "990001", "9521000001107"),
+    ("H2", "SHS North Hospital", "America/Chicago", 310, "990002", "9521000001206"),
+    ("H3", "SHS West Hospital", "America/Chicago", 260, "990003", "9521000001305"),
+    ("H4", "SHS River Hospital", "America/Chicago", 220, "990004", "9521000001404"),
+    ("H5", "SHS Prairie Hospital", "America/Chicago", 190, "990005", "9521000001503"),
+    ("H6", "SHS Hills Hospital", "America/Chicago", 170, "990006", "9521000001602"),
+    ("H7", "SHS Valley Hospital", "America/Chicago", 120, "990007", "9521000001701"),
+    ("H8", "SHS East Hospital", "America/New_York", 150, "990008", "9521000001800"),
+)
+COA: tuple[tuple[str, str, str, str, str, str], ...] = (
+    ("100100", "0000", "111000", "CASH", "A", "Cash"),
+    ("110100", "0000", "121000", "PATIENT_AR", "A", "Patient accounts receivable"),
+    ("130100", "0000", "141000", "INV_ASSET", "A", "Inventory"),
+    ("130200", "0000", "141500", "IN_TRANSIT", "A", "Inventory in transit"),
+    ("180100", "0000", "181000", "DUE_FROM", "A", "Due from affiliates"),
+    ("199500", "0000", "199500", "CONV_CLEARING", "A", "Conversion clearing"),
+    ("199900", "0000", "199900", "SUSPENSE", "A", "Suspense"),
+    ("200100", "0000", "211000", "AP_CONTROL", "L", "Accounts payable"),
+    ("200200", "0000", "212000", "GRNI", "L", "Received not invoiced"),
+    ("200300", "0000", "212500", "BILLONLY_ACCRUAL", "L", "Bill-only accrual"),
+    ("280100", "0000", "281000", "DUE_TO", "L", "Due to affiliates"),
+    ("300100", "0000", "311000", "FUND_BALANCE", "E", "Fund balance"),
+    ("400100", "0000", "411000", "PATIENT_REV_IP", "R", "Inpatient revenue"),
+    ("400200", "0000", "412000", "PATIENT_REV_OP", "R", "Outpatient revenue"),
+    ("420100", "0000", "421000", "DEDUCTIONS", "R", "Contractual deductions"),
+    ("610100", "0000", "611000", "SUPPLY_EXP", "X", "Supply expense"),
+    ("610100", "0010", "611000", "SUPPLY_EXP", "X", "Supply expense non-stock"),
+    ("610200", "0000", "612000", "IMPLANT_EXP", "X", "Implant expense"),
+    ("610210", "0000", "612000", "IMPLANT_EXP", "X", "Implant expense cath lab"),
+    ("610900", "0000", "619000", "PPV", "X", "Purchase price variance"),
+    ("610950", "0000", "619100", "TOLERANCE", "X", "Invoice tolerance"),
+    ("611000", "0000", "619500", "INV_ADJ", "X", "Inventory adjustments"),
+    ("611100", "0000", "619600", "OBSOLESCENCE", "X", "Obsolescence"),
+    ("612000", "0000", "621000", "FREIGHT", "X", "Freight"),
+    ("612500", "0000", "621500", "TAX", "X", "Sales tax"),
+    ("620100", "0000", "631000", "PURCH_SERVICE", "X", "Purchased services"),
+)
+UNITS: dict[str, tuple[tuple[str, str], ...]] = {
+    "ehr": (("EA", "EA"), ("BX", "BX")),
+    "hb": (("EA", "EA"), ("BX", "BX"), ("HR", "HR")),
+    "pou": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("PK", "PK")),
+    "erp_lawson": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("PK", "PK"), ("PR", "PR"), ("DZ", "DZ"), ("HR", "HR")),
+    "erp_fusion": (
+        ("EA", "EA"), ("BX", "BX"), ("CS", "CA"), ("PK", "PK"), ("PR", "PR"), ("DZ", "DZ"), ("HR", "HR"),
+        ("Each", "EA"), ("Box", "BX"), ("Case", "CA"), ("Hour", "HR"),
+    ),
+}  # fmt: skip
+LATE_MAPPING_DAYS = 9
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Reference:
+    """Builds the reference rows of the world and sends them on its first day."""
+
+    def __init__(self, world: World, masters: Masters, outbox: Outbox, plan: DefectPlan, chance: Chance) -> None:
+        """Bind the world; nothing is sent until `opening`."""
+        self.world = world
+        self.masters = masters
+        self.outbox = outbox
+        self.plan = plan
+        self.chance = chance
+
+    def opening(self, d: date) -> None:
+        """Register every reference file; unchanged ones are sent once."""
+        builders = {
+            "FACILITY": self._facilities,
+            "FACILITY_ID": self._facility_codes,
+            "SYSTEM_OF_RECORD": self._systems_of_record,
+            "FISCAL_CALENDAR": self._calendar,
+            "COST_CENTER_MAP": self._cost_centres,
+            "COA_MAP": self._accounts,
+            "LOCATION_MAP": self._locations,
+            "SUPPLIER_XREF": self._suppliers,
+            "MANUFACTURER_ALIAS": self._manufacturers,
+            "UNSPSC": self._commodities,
+            "HCPCS": self._hcpcs,
+            "UB_REV_CODE": self._revenue_codes,
+            "GPO_CONTRACT_PRICE": self._contract_prices,
+            "GPO_ROSTER": self._roster,
+            "GPO_TIER": self._tiers,
+            "CHARGEABILITY_POLICY": self._policy,
+            "MARKUP_TIER": self._markup,
+            "UOM_CODE": self._units,
+        }
+        for name, build in builders.items():
+            rows = list(build())
+            self.world.reference[name] = [{column: _text(value) for column, value in row.items()} for row in rows]
+            late = self._late_cost_centre(rows) if name == "COST_CENTER_MAP" else None
+            self.outbox.snapshot("ref", name, _Sent(rows, late, d + timedelta(days=LATE_MAPPING_DAYS)))
+        self._send_devices(d)
+        self._send_closes(d)
+
+    # ---------------------------------------------------------------------------------------------- sites and codes
+
+    @staticmethod
+    def _facilities() -> Iterable[Row]:
+        for number, (site, name, zone, beds, ccn, gln) in enumerate(ALL_SITES):
+            yield {
+                "site": site,
+                "name": name,
+                "facility_type": "HOSPITAL" if beds else "CDC",
+                "timezone": zone,
+                "ccn": ccn or None,
+                "npi": npi(100 + number) if beds else None,
+                "gln": gln,
+                "beds": beds,
+                "tax_exempt": True,
+                "valid_from": MASTERS_SINCE,
+            }
+
+    @staticmethod
+    def _facility_codes() -> Iterable[Row]:
+        pou = {"CDC": "DC1", "H1": "MAI", "H2": "NOR", "H3": "WES", "H4": "RIV", "H5": "PRA"}
+        cloud = {"CDC": 100, "H1": 101, "H2": 102, "H3": 103, "H4": 104}
+        organisations = {"CDC": "CDC", "H1": "H01", "H2": "H02", "H3": "H03", "H4": "H04"}
+        for site, _, _, _, _, gln in ALL_SITES:
+            codes: list[tuple[str, str, str]] = [("edi", "GLN", gln)]
+            if site != "CDC":
+                digit = site[1]
+                codes += [
+                    ("ehr", "LOC_ID", f"10{digit}00"),
+                    ("hb", "LOC_ID", f"10{digit}00"),
+                    ("erp_lawson", "COMPANY", f"100{digit}"),
+                ]
+            if site in pou:
+                codes.append(("pou", "SITE", pou[site]))
+            if site in cloud:
+                number = cloud[site]
+                codes += [
+                    ("erp_fusion", "BU", f"300000100000{number}"),
+                    ("erp_fusion", "LE", f"300000100000{number + 100}"),
+                    ("erp_fusion", "INVORG", f"300000100000{number + 200}"),
+                    ("erp_fusion", "INVORG", organisations[site]),
+                    ("erp_fusion", "SEGMENT1", str(number)),
+                ]
+            for system, kind, value in codes:
+                yield {
+                    "source_system": system,
+                    "id_type": kind,
+                    "source_id": value,
+                    "site": site,
+                    "valid_from": MASTERS_SINCE,
+                }
+
+    def _systems_of_record(self) -> Iterable[Row]:
+        for site, _, _, beds, _, _ in ALL_SITES:
+            legacy = site not in ("CDC", "H1", "H2")
+            erp = "erp_lawson" if legacy else "erp_fusion"
+            for process in (
+                "item",
+                "supplier",
+                "purchase_order",
+                "receipt",
+                "ap_invoice",
+                "inventory",
+                "gl",
+                "revenue_gl",
+            ):
+                until = {"H3": date(2026, 4, 1), "H4": date(2026, 7, 1)}.get(site)
+                follows = process in ("receipt", "ap_invoice")
+                yield {
+                    "site": site,
+                    "process": process,
+                    "source_system": erp,
+                    "valid_from": MASTERS_SINCE,
+                    "valid_to": None if follows else until,
+                    "cutover_type": "open_po_in_legacy" if until and follows else "hard" if until else None,
+                    "doc_rule": "PO created before the switch" if until and follows else None,
+                }
+                if until is not None:
+                    yield {
+                        "site": site,
+                        "process": process,
+                        "source_system": "erp_fusion",
+                        "valid_from": until,
+                        "cutover_type": "open_po_in_legacy" if follows else "hard",
+                    }
+            if beds:
+                yield {
+                    "site": site,
+                    "process": "usage",
+                    "source_system": "ehr_fhir" if site == "H8" else "ehr",
+                    "valid_from": MASTERS_SINCE,
+                }
+                yield {"site": site, "process": "charge", "source_system": "hb", "valid_from": MASTERS_SINCE}
+            yield {
+                "site": site,
+                "process": "stock",
+                "source_system": "mmis" if site in ("H6", "H7", "H8") else "pou",
+                "valid_from": MASTERS_SINCE,
+            }
+
+    @staticmethod
+    def _calendar() -> Iterable[Row]:
+        for year in (2025, 2026, 2027):
+            for calendar, first_month in (("LEGACY_OCT_SEP", 10), ("CLOUD_JUL_JUN", 7)):
+                for number in range(1, 13):
+                    month = (first_month + number - 2) % 12 + 1
+                    start = date(year - 1 if month >= first_month else year, month, 1)
+                    end = (start.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+                    name = f"FY{year}P{number:02d}" if first_month == 10 else f"{MONTHS[month - 1]}-{start:%y}"
+                    yield _period(calendar, year, number, name, start, end, False)
+                last = date(year, 9, 30) if first_month == 10 else date(year, 6, 30)
+                name = f"FY{year}P13" if first_month == 10 else f"Adj-{last:%y}"
+                yield _period(calendar, year, 13, name, last, last, True)
+
+    def _send_closes(self, d: date) -> None:
+        """Close events of the periods before the world, and of those that end in it (workdays of landscape 3.1)."""
+        rows: list[tuple[datetime, Row]] = []
+        for period in self.world.reference["FISCAL_CALENDAR"]:
+            end = date.fromisoformat(period["end_date"])
+            if period["is_adjustment"] == "Y" or not d - timedelta(days=120) <= end <= self.world.end:
+                continue
+            legacy = period["calendar_id"] == "LEGACY_OCT_SEP"
+            entities = [
+                str(site.company) if legacy else str(site.segment1)
+                for site in self.world.sites.values()
+                if (site.erp == "erp_lawson") == legacy
+            ]
+            for entity in entities:
+                for module, workday in (("HB", 1), ("PO", 2), ("AP", 2), ("INV", 3), ("GL", 6 if legacy else 5)):
+                    at = datetime.combine(_workday_after(end, workday), time(17), CHICAGO)
+                    rows.append(
+                        (
+                            at,
+                            {
+                                "calendar_id": period["calendar_id"],
+                                "fiscal_year": int(period["fiscal_year"]),
+                                "period_num": int(period["period_num"]),
+                                "entity": entity,
+                                "module": module,
+                                "status": "CLOSED",
+                                "event_ts": at,
+                                "closed_by": "CONTROLLER",
+                            },
+                        )
+                    )
+        opening = datetime.combine(d, time(12), CHICAGO)
+        for at, row in sorted(rows, key=lambda entry: entry[0]):
+            if at.date() <= self.world.end:
+                self.outbox.emit("ref", "PERIOD_CLOSE", row, max(at, opening))
+
+    def _cost_centres(self) -> Iterable[Row]:
+        for code, site in SITES.items():
+            digit = code[1]
+            for department in site.departments:
+                shared: dict[str, Value] = {
+                    "cost_center": f"{code}-{department}",
+                    "department": department,
+                    "department_name": DEPARTMENT_NAMES[department],
+                    "site": code,
+                    "valid_from": MASTERS_SINCE,
+                }
+                if site.erp == "erp_lawson":
+                    units = [f"{digit}{department}"]
+                    if department == "7010":
+                        units.append(f"{digit}{department}1")
+                    for unit in units:
+                        yield {"source_system": "erp_lawson", "scope": str(site.company), "source_code": unit, **shared}
+                else:
+                    yield {
+                        "source_system": "erp_fusion",
+                        "scope": site.segment1,
+                        "source_code": "00000" if department == "0000" else f"{department}0",
+                        **shared,
+                    }
+                if department != "0000":
+                    yield {
+                        "source_system": "ehr",
+                        "scope": site.loc_id,
+                        "source_code": f"{site.loc_id[:3]}{department}1",
+                        **shared,
+                    }
+                    yield {"source_system": "pou", "scope": site.pou_site, "source_code": department, **shared}
+
+    def _late_cost_centre(self, rows: list[Row]) -> Row | None:
+        """Q123: a department that is used for some days before it is mapped."""
+        if not self.plan.shows("Q123"):
+            return None
+        site = list(self.world.sites.values())[-1]
+        wanted = f"{site.loc_id[:3]}60101"
+        return next((row for row in rows if row["source_system"] == "ehr" and row["source_code"] == wanted), None)
+
+    @staticmethod
+    def _accounts() -> Iterable[Row]:
+        for account, sub, cloud, role, kind, text in COA:
+            yield {
+                "legacy_account": account,
+                "legacy_sub": sub,
+                "cloud_account": cloud,
+                "conformed_account": cloud,
+                "account_role": role,
+                "account_type": kind,
+                "description": text,
+                "status": "mapped",
+                "valid_from": MASTERS_SINCE,
+            }
+        yield {
+            "legacy_account": "130300",
+            "legacy_sub": "0000",
+            "cloud_account": "141200",
+            "conformed_account": "141200",
+            "account_role": "RCV_CLEARING",
+            "account_type": "A",
+            "description": "Receiving clearing, cloud only",
+            "status": "mapped",
+            "valid_from": MASTERS_SINCE,
+        }
+
+    def _locations(self) -> Iterable[Row]:
+        for location in self.world.locations.values():
+            site = self.world.sites[location.site]
+            shared: dict[str, Value] = {
+                "location_id": location.location_id,
+                "site": location.site,
+                "location_type": location.location_type,
+                "perpetual": location.is_perpetual,
+                "asset": location.is_asset,
+                "cost_center": f"{location.site}-{location.department}",
+                "valid_from": MASTERS_SINCE,
+            }
+            yield {"source_system": "pou", "scope": site.pou_site, "source_location": location.pou_code, **shared}
+            if location.ehr_code is not None:
+                for system in ("ehr", "hb"):
+                    yield {
+                        "source_system": system,
+                        "scope": site.loc_id,
+                        "source_location": location.ehr_code,
+                        **shared,
+                    }
+            if location.erp_code is not None:
+                scope = str(site.company) if site.erp == "erp_lawson" else site.inventory_org_code
+                yield {"source_system": site.erp, "scope": scope, "source_location": location.erp_code, **shared}
+
+    # ----------------------------------------------------------------------------------------- suppliers and makers
+
+    def _suppliers(self) -> Iterable[Row]:
+        contracted = {line.supplier_id for line in self.world.contract_lines}
+        for number, supplier in enumerate(self.world.suppliers.values()):
+            numbers: list[tuple[str, str]] = [("ref", f"GP{int(supplier.supplier_id[3:]):05d}"), ("edi", supplier.duns)]
+            unmapped = self.plan.shows("Q106") and supplier.supplier_id not in contracted and number % 2 == 0
+            if supplier.lawson_no is not None and not unmapped:
+                numbers.append(("erp_lawson", supplier.lawson_no))
+            if supplier.cloud_no is not None:
+                numbers.append(("erp_fusion", supplier.cloud_no))
+            for system, source in numbers:
+                yield {
+                    "supplier_id": supplier.supplier_id,
+                    "supplier_name": supplier.name,
+                    "parent_supplier_id": supplier.parent_supplier_id,
+                    "role": supplier.role,
+                    "source_system": system,
+                    "source_supplier_no": source,
+                    "duns": supplier.duns,
+                    "status": "approved",
+                    "valid_from": MASTERS_SINCE,
+                }
+
+    def _manufacturers(self) -> Iterable[Row]:
+        seen: set[tuple[str, str]] = set()
+        for maker in self.world.manufacturers.values():
+            # EHR category names carry a 6 digit id at their end, which is no part of the name.
+            spoken = maker.ehr_name.rsplit(" ", 1)[0]
+            names = [
+                ("NAME", maker.name.upper()),
+                *(("NAME", alias.upper()) for alias in maker.aliases),
+                ("NAME", spoken),
+                ("EHR_CATEGORY", spoken),
+                ("MANUF_CODE", maker.lawson_code),
+            ]
+            for kind, alias in names:
+                if (kind, alias) in seen:
+                    continue
+                seen.add((kind, alias))
+                yield {"mfr_id": maker.manufacturer_id, "mfr_name": maker.name, "alias_type": kind, "alias": alias}
+
+    # ------------------------------------------------------------------------------------------------------ devices
+
+    def _send_devices(self, d: date) -> None:
+        at = datetime.combine(d, time(12), CHICAGO)
+        devices: list[Row] = []
+        identifiers: list[Row] = []
+        for item in self.world.items.values():
+            if (
+                not item.is_in_gudid
+                or item.supply_id is None
+                or item.is_placeholder
+                or item.usage_class == "unmapped_pou"
+            ):
+                continue
+            maker = self.world.manufacturers[item.manufacturer_id]
+            base = item.packages[0].gtin
+            ended = self.plan.quirk("Q128", "ended", item.key, share=0.01)
+            devices.append(
+                {
+                    "primary_di": base,
+                    "brand_name": item.description.title(),
+                    "version_model_number": item.catalogue_number,
+                    "catalog_number": item.catalogue_number,
+                    "company_name": maker.name,
+                    "device_count": 1,
+                    "single_use": True,
+                    "lot_batch": item.is_lot_tracked and not item.is_serial_tracked,
+                    "serial_number": item.is_serial_tracked,
+                    "expiration_date": item.is_lot_tracked,
+                    "implantable": item.item_class == "IMPLANT",
+                    "device_sterile": True,
+                    "distribution_status": "Not in Commercial Distribution" if ended else "In Commercial Distribution",
+                    "distribution_end_date": d - timedelta(days=90) if ended else None,
+                    "public_version_date": date(2025, 6, 1),
+                }
+            )
+            identifiers.append(
+                {"primary_di": base, "device_id": base, "device_id_type": "Primary", "issuing_agency": "GS1"}
+            )
+            below = item.packages[0]
+            for package in item.packages[1:]:
+                identifiers.append(
+                    {
+                        "primary_di": base,
+                        "device_id": package.gtin,
+                        "device_id_type": "Package",
+                        "issuing_agency": "GS1",
+                        "contains_di": below.gtin,
+                        "pkg_quantity": package.each / below.each,
+                        "pkg_status": "In Commercial Distribution",
+                    }
+                )
+                below = package
+        for name, rows in (("GUDID_DEVICE", devices), ("GUDID_IDENTIFIER", identifiers)):
+            self.world.reference[name] = [{column: _text(value) for column, value in row.items()} for row in rows]
+            for row in rows:
+                self.outbox.emit("ref", name, row, at)
+        recalled = self.chance.stream("recall").pick(
+            [item for item in self.world.items.values() if item.item_class == "IMPLANT"]
+        )
+        self.outbox.emit(
+            "ref",
+            "FDA_RECALL",
+            {
+                "recall_number": "Z-0457-2026",
+                "product_seq": 1,
+                "classification": "Class II",
+                "recalling_firm": self.world.manufacturers[recalled.manufacturer_id].name,
+                "product_description": recalled.description,
+                "catalog_number": recalled.catalogue_number,
+                "code_info": "Lots 7QX100 through 7QX180, all with expiration before 2024-12",
+                "lots": "7QX100;7QX180",
+                "recall_date": d - timedelta(days=20),
+                "report_date": d - timedelta(days=2),
+                "status": "Ongoing",
+            },
+            at,
+        )
+
+    @staticmethod
+    def _commodities() -> Iterable[Row]:
+        for code, title in (
+            ("42290000", "Surgical products"),
+            ("42310000", "Wound care products"),
+            ("42320000", "Orthopedic surgical implants"),
+            ("42180000", "Patient exam and monitoring"),
+        ):
+            yield {"code": code, "version": "24.0301", "title": title, "valid_from": MASTERS_SINCE}
+
+    def _hcpcs(self) -> Iterable[Row]:
+        codes = sorted({code.hcpcs for code in self.masters.charge_codes.values() if code.hcpcs})
+        for code in codes:
+            per_square = any(
+                entry.hcpcs == code and entry.unit == "CM2" for entry in self.masters.charge_codes.values()
+            )
+            yield {
+                "hcpcs": code,
+                "short_description": f"DEVICE {code}" if code.startswith("C") else f"SKIN SUBSTITUTE {code}",
+                "device_c_code": code.startswith("C"),
+                "mue_units": 10,
+                "units_per_each": Decimal(16) if per_square else Decimal(1),
+                "valid_from": MASTERS_SINCE,
+            }
+        if self.plan.shows("Q130"):
+            yield {
+                "hcpcs": "C9999",
+                "short_description": "EXPIRED PASS THROUGH DEVICE",
+                "device_c_code": True,
+                "mue_units": 1,
+                "units_per_each": Decimal(1),
+                "valid_from": MASTERS_SINCE,
+                "valid_to": date(2026, 4, 1),
+            }
+
+    @staticmethod
+    def _revenue_codes() -> Iterable[Row]:
+        classes = {
+            "0270": "GENERAL",
+            "0271": "NONSTERILE",
+            "0272": "STERILE",
+            "0273": "TAKEHOME",
+            "0274": "PROSTHETIC",
+            "0275": "PACEMAKER",
+            "0276": "IOL",
+            "0278": "IMPLANT",
+            "0621": "INCIDENT",
+            "0622": "INCIDENT",
+        }
+        for code, title in REVENUE_CODES.items():
+            yield {"rev_code": code, "title": title, "supply_class": classes.get(code, "OTHER")}
+
+    # -------------------------------------------------------------------------------------------------- contracts
+
+    def _contract_prices(self) -> Iterable[Row]:
+        seen: set[tuple[object, ...]] = set()
+        for line in self.world.contract_lines:
+            item = self.world.items[line.item_key]
+            maker = self.world.manufacturers[item.manufacturer_id]
+            number = item.catalogue_number
+            if self.plan.quirk("Q126", line.contract_number, line.item_key, share=0.2):
+                number = number.replace("-", "").replace("/", "").replace(".", "")
+            key = (
+                line.contract_number,
+                line.supplier_no,
+                line.vendor_catalogue_number,
+                line.uom,
+                line.tier,
+                line.effective_from,
+            )
+            if key in seen:
+                continue
+            seen.add(key)
+            yield {
+                "contract_no": line.contract_number,
+                "version": 1 if line.effective_from == MASTERS_SINCE else 2,
+                "contract_type": line.contract_type,
+                "gpo_id": "PARTNERGPO" if line.contract_type == "GPO" else None,
+                "supplier_no": line.supplier_no,
+                "mfr_name": maker.name,
+                "mfr_cat_no": number,
+                "vendor_cat": line.vendor_catalogue_number,
+                "gtin": next((package.gtin for package in item.packages if package.uom == line.uom), None),
+                "description": item.description,
+                "uom": line.uom,
+                "qty_in_each": line.each_per_uom,
+                "price": line.price,
+                "tier": line.tier,
+                "price_type": line.price_type,
+                "markup_pct": line.markup_pct,
+                "hold": line.is_on_hold,
+                "priority": line.priority,
+                "effective_from": line.effective_from,
+                "effective_to": line.effective_to,
+            }
+
+    def _contracts(self) -> dict[tuple[str, int], tuple[tuple[str, date | None], ...]]:
+        return {(line.contract_number, line.tier): line.roster for line in self.world.contract_lines}
+
+    def _roster(self) -> Iterable[Row]:
+        for (contract, tier), roster in self._contracts().items():
+            for site, signed in roster:
+                yield {
+                    "contract_no": contract,
+                    "member_gln": self.world.sites[site].gln,
+                    "tier": tier,
+                    "loc_signed_date": signed,
+                    "effective_from": MASTERS_SINCE,
+                }
+
+    def _tiers(self) -> Iterable[Row]:
+        for contract, tier in self._contracts():
+            yield {
+                "contract_no": contract,
+                "tier": tier,
+                "criterion": "NONE" if tier == 1 else "VOLUME_USD",
+                "threshold": None if tier == 1 else Decimal(250000),
+                "measure_window": "CALENDAR_YEAR",
+                "measure_level": "SYSTEM",
+            }
+
+    # ------------------------------------------------------------------------------------------------------ charging
+
+    def _policy(self) -> Iterable[Row]:
+        for rule in self.masters.policy:
+            yield {
+                "policy_id": "SHS-CHARGE",
+                "rule_no": rule.rule_no,
+                "site": rule.site,
+                "item_class": rule.item_class,
+                "patient_base_class": rule.base_class,
+                "disposition": rule.disposition,
+                "min_unit_cost": rule.min_unit_cost,
+                "research": rule.research,
+                "chargeable": rule.chargeable,
+                "reason": rule.reason,
+                "valid_from": rule.valid_from,
+                "valid_to": rule.valid_to,
+            }
+
+    def _markup(self) -> Iterable[Row]:
+        for tier in self.masters.markup:
+            yield {
+                "table_id": "SHS-A",
+                "cost_from": tier.cost_from,
+                "cost_to": tier.cost_to,
+                "multiplier": tier.multiplier,
+                "floor_price": tier.floor,
+                "ceiling_price": tier.ceiling,
+                "valid_from": MASTERS_SINCE,
+            }
+
+    @staticmethod
+    def _units() -> Iterable[Row]:
+        for system, codes in UNITS.items():
+            for source, uom in codes:
+                factor = {"DZ": Decimal(12), "PR": Decimal(2)}.get(uom)
+                yield {"source_system": system, "source_uom": source, "uom": uom, "generic_factor": factor}
+
+
+class _Sent:
+    """Gives the rows once, and once more when the `late` one joins them on its day."""
+
+    def __init__(self, rows: list[Row], late: Row | None, on: date) -> None:
+        self._rows = rows
+        self._late = late
+        self._on = on
+        self._is_sent = False
+
+    def __call__(self, d: date) -> Iterable[Row] | None:
+        if self._late is not None and d >= self._on:
+            self._late = None
+            return self._rows
+        if self._is_sent:
+            return None
+        self._is_sent = True
+        return [row for row in self._rows if row is not self._late]
+
+
+def _period(calendar: str, year: int, number: int, name: str, start: date, end: date, adjustment: bool) -> Row:
+    return {
+        "calendar_id": calendar,
+        "fiscal_year": year,
+        "period_num": number,
+        "period_name": name,
+        "start_date": start,
+        "end_date": end,
+        "is_adjustment": adjustment,
+    }
+
+
+def _workday_after(day: date, workdays: int) -> date:
+    while workdays:
+        day += timedelta(days=1)
+        if day.weekday() < 5:
+            workdays -= 1
+    return day
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat() if isinstance(value, date) else str(value)
