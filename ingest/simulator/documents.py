@@ -83,7 +83,6 @@ class OrderLine:
     note: str | None = None
     lot: str | None = None
     serial: str | None = None
-    implant_id: str | None = None
     received: Decimal = ZERO  # released receipts less returns
     invoiced: Decimal = ZERO
     cancelled: Decimal = ZERO
@@ -236,7 +235,6 @@ class InvoiceDocument:
     lines: list[BilledLine] = field(default_factory=list)
     distributions: list[Distribution] = field(default_factory=list)
     is_cancelled: bool = False
-    cancelled_at: datetime | None = None
     discount: Decimal = ZERO  # taken when paid
     mark: str = ""
     on_hold: bool = False

@@ -31,7 +31,7 @@ PRICE_CENTS_OFF = 0.06
 FREIGHT_SHARE = 0.14
 TAX_SHARE = 0.006
 HEADER_CENT = 0.02
-HELD_ANYWAY = 0.04
+HELD_ANYWAY = 0.08
 CHECKED_LATER_DAYS = 10
 MATURE_GRNI_DAYS = 60
 DUPLICATES = {"retyped": ("revision", "punctuation", "again"), "matched": ("matched",)}
@@ -357,7 +357,7 @@ class Fulfilment:
         hold = self.payables.hold(invoice, line, stream.pick(("COST", "QTY")), moment)
         released = at(moment.date() + timedelta(days=stream.integer(1, 4)), 21)
         self.desk.schedule(released, lambda: self.payables.release(hold, released))
-        if stream.flag(0.4):
+        if stream.flag(0.6):
             again_at = released + timedelta(days=1)
             over_at = again_at + timedelta(days=stream.integer(1, 3))
 

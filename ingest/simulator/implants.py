@@ -190,7 +190,7 @@ class ImplantOrders:
         )
         line.case_text, line.case_parsed = case.typed, case.parsed
         line.true_log_id, line.surgery_date = request.log_id, request.surgery_date
-        line.lot, line.serial, line.note, line.implant_id = request.lot, request.serial, note, request.implant_id
+        line.lot, line.serial, line.note = request.lot, request.serial, note
         if case.reason:
             entity = f"case={request.log_id}|implant={request.implant_id}"
             desk.plan.note("BO-01", entity, request.site, True, case.reason)

@@ -171,6 +171,7 @@ class Ledger:
         self.chance = chance
         self._taken = 0
         self._held: list[int] = []  # places of postings that are not known yet
+        self._delayed: set[int] = set()  # places of issues that waited a night for their posting (Q91)
         self._journals: dict[tuple[object, ...], Journal] = {}
         self._balances: dict[tuple[object, ...], Balance] = {}
         self._headers = 300000700000000
@@ -253,12 +254,14 @@ class Ledger:
             known = posting.known_at.astimezone(CHICAGO)
             if (
                 posting.erp == LEGACY
+                and place not in self._delayed
                 and known.date() == d
                 and waits_for_posting(self.plan, posting.event, posting.subledger_key, known.date())
             ):
                 tomorrow = d + timedelta(days=1)
                 posting = replace(posting, posting_date=tomorrow, known_at=at(tomorrow, 23, 50))
                 self.world.postings[place] = posting
+                self._delayed.add(place)
             if posting.known_at.astimezone(CHICAGO).date() > d:
                 self._held.append(place)
                 continue

@@ -314,9 +314,14 @@ class Ordering:
     # -------------------------------------------------------------------------------------------------------- prices
 
     def contract_price(self, item: Item, site: Site, supplier: Supplier, package: Package, d: date) -> Price:
-        """What a line should cost: the contract in force, else the list price; in cents where a unit is worth it."""
+        """What a line should cost: the contract in force, else the list price; in cents where a unit is worth it.
+
+        A distributor's mark-up is not rounded: such prices have up to five decimals.
+        """
         line = self.desk.book.choose(item, site.code, supplier.supplier_id, d)
         each = price_each(line) if line is not None else item.price_each
+        if line is not None and line.price_type == "COST_PLUS":
+            return Price((each * package.each).quantize(FIVE_PLACES, rounding=ROUND_HALF_UP), line)
         return Price(self._rounded(each * package.each), line)
 
     @staticmethod

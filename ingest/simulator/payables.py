@@ -122,7 +122,6 @@ class Payables:
             amount=ZERO,
             cancel_seq=cancel_seq or (1 if cancelled and legacy else 0),
             is_cancelled=cancelled,
-            cancelled_at=moment + timedelta(minutes=5) if cancelled else None,
             mark=mark,
         )
         invoice.cloud_id = desk.series.next("invoice", first=300000400000001)

@@ -52,7 +52,7 @@ class Receiving:
             legacy
             and may_wait
             and tomorrow.month == moment.month
-            and desk.plan.quirk(LATE_RELEASE, order.po_key, number)
+            and desk.plan.quirk(LATE_RELEASE, order.po_key, number, share=0.04)
         )
         shipment = f"SH{stream.integer(10000000, 99999999)}" if stream.flag(0.6 if legacy else 0.85) else None
         receipts = []
