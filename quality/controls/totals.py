@@ -279,13 +279,17 @@ def _versions(connection: duckdb.DuckDBPyConnection, extract: Extract, parts: Pa
 
 
 def _staged(connection: duckdb.DuckDBPyConnection, views: Sequence[str], current: int) -> tuple[str, int]:
-    """The feed's own staging view and its rows; of several the one that is nearest to a row for each current one."""
+    """The feed's own staging view and its rows.
+
+    Of several it is one whose rows say where they come from (a list of price changes does not), and of those the one
+    nearest to a row for each current version.
+    """
     counts: list[tuple[str, int]] = []
     for view in sorted(views):
         row = connection.execute(f"select count(*) from staging.{view}").fetchone()
         assert row is not None
         counts.append((view, int(row[0])))
-    return min(counts, key=lambda counted: abs(counted[1] - current))
+    return min(counts, key=lambda counted: (not _says_where_from(connection, counted[0]), abs(counted[1] - current)))
 
 
 def _says_where_from(connection: duckdb.DuckDBPyConnection, view: str) -> bool:

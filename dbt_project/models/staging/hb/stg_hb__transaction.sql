@@ -1,0 +1,38 @@
+-- One row for each posted account transaction.
+-- Grain and key: tx_id. Latest version as of the run. Test patients are gone (Q16).
+select
+    TX_ID as tx_id,
+    HSP_ACCOUNT_ID as account_token,
+    try_cast(TX_TYPE_HA_C as bigint) as tx_type,
+    try_cast(TX_SOURCE_HA_C as bigint) as tx_source_category,
+    {{ to_decimal("TX_AMOUNT", scale=2) }} as tx_amount,
+    {{ to_decimal("QUANTITY") }} as charge_quantity,
+    {{ to_date("SERVICE_DATE") }} as service_date,
+    {{ to_date("TX_POST_DATE") }} as post_date,
+    try_cast(TX_FILED_TIME as timestamp) as filed_at,
+    PROC_ID as charge_procedure_id,
+    UB_REV_CODE_ID as ub_revenue_code_id,
+    DFLT_UB_REV_CD_ID as default_ub_revenue_code_id,
+    HCPCS_CODE as hcpcs_code,
+    MODIFIERS as modifiers,
+    DEPARTMENT as ehr_department_id,
+    COST_CNTR_ID as ehr_cost_centre_id,
+    {{ to_decimal("COST", scale=2) }} as cost_amount,
+    SUP_ID as supply_id,
+    IMPLANT_ID as implant_id,
+    OPTIME_LOG_ID as log_id,
+    ORDER_ID as order_id,
+    IS_LATE_CHARGE_YN = 'Y' as is_late_charge,
+    ORIG_REV_TX_ID as reverses_tx_id,
+    ORIG_REPOST_TX_ID as reposts_tx_id,
+    CHG_CRED_ORIG_ID as credits_tx_id,
+    LATE_CRCTN_ORIG_ID as corrects_tx_id,
+    OLD_HSP_ACCOUNT_ID as old_account_token,
+    PAYOR_ID as payer_id,
+    BUCKET_ID as bucket_id,
+    try_cast(UPDATE_DATE as timestamp) as updated_at,
+    _file as source_file,
+    _line as source_line,
+    _batch_id as batch_id
+from {{ latest_version(source('raw_hb', 'HSP_TRANSACTIONS'), ['TX_ID'], cursor='UPDATE_DATE', few_versions=true) }} as latest
+where {{ is_no_test_record("HSP_ACCOUNT_ID", "account") }}

@@ -1,0 +1,37 @@
+-- One row for each inventory movement. Movements for test patients stay: the stock moved.
+-- Grain and key: txn_id.
+select
+    txn_id as txn_id,
+    try_cast(txn_seq as bigint) as device_sequence,
+    device_id as device_id,
+    txn_type as movement,
+    site as pou_site,
+    trim(location_code) as location_code,
+    bin as bin,
+    trim(item_no) as item_no,
+    mfr_cat_no as manufacturer_catalogue_number,
+    gtin as gtin,
+    udi_raw as udi_token,
+    trim(lot) as lot_number,
+    serial as serial_token,
+    trim(expiry_date) as expiry_text,
+    {{ to_decimal("qty") }} as quantity,
+    trim(uom) as source_uom,
+    {{ to_decimal("qty_each") }} as quantity_each,
+    {{ to_decimal("unit_cost", scale=5) }} as unit_cost,
+    trim(cost_uom) as cost_uom,
+    patient_mrn as mrn_token,
+    csn as encounter_token,
+    trim(case_no) as case_typed,
+    trim(ref_doc) as reference_document,
+    try_cast(ref_line as bigint) as reference_line,
+    trim(reason_code) as reason_code,
+    try_cast(txn_ts as timestamp) as moved_at,
+    try_cast(posted_at as timestamp) as posted_at,
+    owner_type as owner_type,
+    {{ to_decimal("on_hand_after") }} as on_hand_after_each,
+    _file as source_file,
+    _line as source_line,
+    _batch_id as batch_id
+from {{ source('raw_pou', 'txn') }}
+where _op = 'U'

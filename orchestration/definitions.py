@@ -1,0 +1,5 @@
+"""What Dagster loads: `dagster dev -m orchestration.definitions`."""
+
+from orchestration.build import build_defs
+
+defs = build_defs()

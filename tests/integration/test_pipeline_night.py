@@ -1,0 +1,288 @@
+"""A whole night on a small world: simulate, run, read, score; the same in two steps with a run killed in between.
+
+The real thing throughout: the `suture` command in processes of its own, real dbt, real DuckDB, a temporary home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration.settings import CHECKOUT, Settings, dbt_environment
+
+pytestmark = pytest.mark.slow
+
+START, DAYS, MIDDLE, AS_OF = "2026-03-20", 42, "2026-04-12", "2026-04-30"
+WORLD = ["--start", START, "--days", str(DAYS), "--scale", "0.004", "--seed", "11", "--sites", "H1,H5"]
+
+EXCEPTIONS = {
+    "exception_id": "VARCHAR",
+    "occurrence": "INTEGER",
+    "rule_id": "VARCHAR",
+    "rule_version": "VARCHAR",
+    "tolerance_version": "VARCHAR",
+    "severity": "VARCHAR",
+    "queue": "VARCHAR",
+    "facility_id": "VARCHAR",
+    "entity_key": "VARCHAR",
+    "business_date": "DATE",
+    "fiscal_period": "VARCHAR",
+    "impact_amount": "DECIMAL(18,2)",
+    "root_exception_id": "VARCHAR",
+    "status": "VARCHAR",
+    "first_detected_at": "TIMESTAMP",
+    "last_detected_at": "TIMESTAMP",
+    "closed_at": "TIMESTAMP",
+    "due_at": "TIMESTAMP",
+    "explanation": "VARCHAR",
+    "evidence": "JSON",
+}
+FINANCE = {
+    "charge_capture": "facility_id service_line fiscal_period chargeable_lines charged_lines in_flight_lines"
+    " timing_lines missed_lines chargeable_amount charged_amount in_flight_amount missed_amount late_amount",
+    "case_margin": "case_id facility_id service_line procedure_code surgeon_key payer_class surgery_date fiscal_period"
+    " gross_charges_amount expected_net_revenue_amount supply_cost_amount implant_cost_amount wasted_cost_amount"
+    " contribution_margin_amount completeness",
+    "three_way_match": "po_line_key facility_id source_system po_number line_number supplier_id item_id match_basis"
+    " match_state ordered_each received_each invoiced_each po_price ordered_amount received_amount invoiced_amount"
+    " price_variance_amount quantity_variance_each",
+    "grni_aging": "po_line_key facility_id supplier_id oldest_receipt_date age_days age_bucket unbilled_each"
+    " unbilled_amount",
+    "tie_out": "facility_id control_role fiscal_period subledger_amount ledger_amount explained_amount"
+    " unexplained_amount",
+}
+
+
+def suture(home: Path, *arguments: str, ends_with: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration", "--home", str(home), *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ends_with, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@dataclass(frozen=True)
+class Night:
+    """A home after one undisturbed run."""
+
+    home: Path
+    landing: Path
+    output: str
+
+    @property
+    def summary(self) -> dict[str, object]:
+        return json.loads(self.output.splitlines()[-1])
+
+    @property
+    def manifest(self) -> dict[str, object]:
+        return json.loads((self.home / "published" / "current" / "manifest.json").read_text())
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        database = self.home / "published" / "current" / "suture.duckdb"
+        with duckdb.connect(str(database), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+
+def hashes(manifest: dict[str, object]) -> dict[str, str]:
+    return {table: entry["content_hash"] for table, entry in manifest["tables"].items()}  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory) -> Night:
+    folder = tmp_path_factory.mktemp("a night")
+    landing, home = folder / "landing", folder / "home"
+    suture(home, "simulate", "--out", str(landing), *WORLD)
+    done = suture(home, "run", "nightly", "--landing", str(landing), "--as-of", AS_OF)
+    return Night(home, landing, done.stdout)
+
+
+def test_the_last_line_is_the_summary_with_the_promised_fields(night):
+    assert list(night.summary) == [
+        "run_id",
+        "snapshot_id",
+        "published",
+        "rows_in",
+        "rows_landed",
+        "rows_quarantined",
+        "exceptions_open",
+        "seconds",
+    ]
+    assert night.summary["published"] is True
+    assert night.summary["rows_in"] >= night.summary["rows_landed"] > 0
+    assert night.summary["snapshot_id"] == night.manifest["snapshot_id"]
+    assert "Close summary as of 2026-04-30" in night.output
+
+
+def test_the_exceptions_have_the_promised_columns_and_types(night):
+    described = {name: kind for name, kind, *_ in night.query("describe quality.exceptions")}
+    assert {name: described.get(name) for name in EXCEPTIONS} == EXCEPTIONS
+
+
+@pytest.mark.parametrize("table", FINANCE)
+def test_finance_tables_have_the_promised_columns(night, table):
+    described = {name: kind for name, kind, *_ in night.query(f"describe finance.{table}")}
+    promised = FINANCE[table].split()
+    assert [name for name in promised if name not in described] == []
+    assert {kind for name, kind in described.items() if name.endswith("_amount")} <= {"DECIMAL(18,2)"}
+    assert {kind for name, kind in described.items() if name.endswith("_each")} <= {"DECIMAL(18,4)"}
+
+
+def test_the_manifest_lists_every_published_table_with_its_key_and_rows(night):
+    listed = {row[0] for row in night.query("select table_schema || '.' || table_name from information_schema.tables")}
+    assert listed == set(night.manifest["tables"])
+    assert {name.split(".")[0] for name in listed} == {"conformed", "facts", "recon", "finance", "quality"}
+    for table, entry in night.manifest["tables"].items():
+        assert night.query(f"select count(*) from {table}") == [(entry["rows"],)]
+        assert entry["key"], f"{table} has no key"
+    assert {"id", "feed", "hash", "rows"} == set(night.manifest["batches"][0])
+
+
+def test_every_planted_defect_is_found_to_the_cent_and_no_near_miss_is(night):
+    done = suture(night.home, "score", "--answer-key", str(night.landing / "answer_key"), "--format", "json")
+    result = json.loads(done.stdout)
+    assert result["total"]["recall"] == 1.0, done.stdout
+    assert result["total"]["precision"] >= 0.99, done.stdout
+    assert result["total"]["dollar_recall"] == 1.0, done.stdout
+    assert result["total"]["near_misses_open"] == 0, done.stdout
+
+
+def test_the_run_shows_in_dagster_with_its_assets_and_checks(night):
+    code = (
+        "import sys\n"
+        "import dagster as dg\n"
+        "instance = dg.DagsterInstance.get()\n"
+        "run = instance.get_run_by_id(sys.argv[1])\n"
+        "key = dg.AssetKey(['published', 'snapshot'])\n"
+        "print(run.job_name, run.status.value, instance.get_latest_materialization_event(key) is not None)\n"
+    )
+    environment = {**os.environ, "DAGSTER_HOME": str(night.home / "dagster")}
+    command = [sys.executable, "-c", code, str(night.summary["run_id"])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["nightly", "SUCCESS", "True"]
+
+
+def test_dbt_unit_tests_pass(night, tmp_path):
+    """They need the relations of a build, so they run on a copy of this night's."""
+    settings = Settings(tmp_path)
+    work = settings.work("unit")
+    shutil.copytree(night.home / "warehouse" / str(night.summary["run_id"]), work)
+    environment = {
+        **os.environ,
+        **dbt_environment(settings, "unit"),
+        "SUTURE_LAKE": str(night.home / "lake"),
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
+        "DBT_LOG_PATH": str(tmp_path / "target"),
+    }
+    project = CHECKOUT / "dbt_project"
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "dbt"),
+            *("test", "--select", "test_type:unit", "--vars", json.dumps({"as_of": AS_OF})),
+            *("--project-dir", str(project), "--profiles-dir", str(project)),
+        ],
+        env=environment,
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_lists_of_exceptions_agree_in_every_format(night, tmp_path):
+    listed = json.loads(suture(night.home, "exceptions", "--format", "json").stdout)
+    csv_lines = suture(night.home, "exceptions", "--format", "csv").stdout.splitlines()
+    suture(night.home, "exceptions", "--format", "parquet", "--out", str(tmp_path / "exceptions.parquet"))
+    with duckdb.connect() as connection:
+        parquet = connection.execute(f"select count(*) from '{tmp_path}/exceptions.parquet'").fetchone()
+    assert (len(listed), len(csv_lines) - 1) == (parquet[0], parquet[0])
+    one = listed[0]
+    narrowed = json.loads(
+        suture(
+            night.home, "exceptions", "--rule", one["rule_id"], "--facility", one["facility_id"], "--format", "json"
+        ).stdout
+    )
+    assert {(each["rule_id"], each["facility_id"]) for each in narrowed} == {(one["rule_id"], one["facility_id"])}
+
+
+def test_an_exception_is_located_in_its_delivery(night):
+    found = night.query(
+        "select exception_id from quality.exceptions where status <> 'auto_cleared' and rule_id like 'UC%' limit 1"
+    )
+    done = suture(night.home, "locate", str(found[0][0]))
+    assert "line " in done.stdout
+    assert "(not there any more)" not in done.stdout
+
+
+def test_the_doctor_finds_nothing_wrong(night):
+    assert "TROUBLE" not in suture(night.home, "doctor").stdout
+
+
+def test_an_as_of_before_the_last_published_run_is_refused(night):
+    done = suture(night.home, "run", "nightly", "--landing", str(night.landing), "--as-of", MIDDLE, ends_with=2)
+    assert "earlier" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def stepwise(night, tmp_path_factory) -> Night:
+    """The same world in two runs of a home of its own, the first killed on its way and made again."""
+    home = tmp_path_factory.mktemp("stepwise") / "home"
+    (home / "keys").mkdir(parents=True)
+    shutil.copy(night.home / "keys" / "token.key", home / "keys" / "token.key")
+    arguments = ["run", "nightly", "--landing", str(night.landing), "--as-of", MIDDLE]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestration", "--home", str(home), *arguments],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if " judge: " in line:
+            break
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (home / "published" / "current").exists()
+    suture(home, *arguments)
+    done = suture(home, "run", "intraday", "--as-of", AS_OF)
+    return Night(home, night.landing, done.stdout)
+
+
+def test_two_steps_and_a_kill_publish_what_one_undisturbed_run_does(night, stepwise):
+    assert hashes(stepwise.manifest) == hashes(night.manifest)
+
+
+def test_what_a_killed_run_left_is_gone_and_its_record_says_so(stepwise):
+    assert [folder.name for folder in (stepwise.home / "warehouse").iterdir()] == [stepwise.summary["run_id"]]
+    assert [path.name for path in (stepwise.home / "published").iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_older_snapshot_is_served_again_at_once(stepwise):
+    snapshots = sorted(path.name for path in (stepwise.home / "published" / "snapshots").iterdir())
+    assert len(snapshots) == 2
+    suture(stepwise.home, "rollback", snapshots[0])
+    assert stepwise.manifest["as_of"].startswith(MIDDLE)
+    suture(stepwise.home, "rollback", snapshots[1])
+
+
+def test_the_same_run_again_lands_nothing_and_is_recognised(stepwise):
+    done = suture(stepwise.home, "run", "nightly", "--landing", str(stepwise.landing), "--as-of", AS_OF)
+    again = json.loads(done.stdout.splitlines()[-1])
+    assert (again["rows_in"], again["snapshot_id"]) == (0, stepwise.summary["snapshot_id"])
