@@ -14,9 +14,11 @@ import dagster as dg
 
 from orchestration.assets import build_assets
 from orchestration.dbt import ensure_manifest, load_manifest
+from orchestration.instance import quicken_records
 from orchestration.jobs import run_jobs
 from orchestration.resources import RunScope, dbt_resource
 from orchestration.schedules import run_schedules
+from orchestration.settings import load_settings
 
 
 def build_defs(
@@ -30,6 +32,7 @@ def build_defs(
 
     `assets` replaces all of them, `resources` those of the same name, `schedules` all of them.
     """
+    quicken_records(load_settings().dagster_home)
     return dg.Definitions(
         assets=list(assets) if assets is not None else build_assets(load_manifest(manifest or ensure_manifest())),
         jobs=run_jobs(),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from orchestration.journal import NoLanding, known_landing
+from orchestration.journal import NoLanding, known_landing, runs_that_published
 from orchestration.settings import DBT_PROJECT, Settings, SettingsError, tool
 
 PACKAGES = ("dagster", "dagster-dbt", "dbt-core", "dbt-duckdb", "duckdb", "polars", "pandera", "great-expectations")
@@ -141,12 +141,9 @@ def _published(settings: Settings) -> Iterator[Finding]:
         yield Finding(OK, "snapshot", f"{served.snapshot_id} as of {served.as_of}; {len(every)} kept")
         if every[0].snapshot_id != served.snapshot_id:
             yield Finding(NOTE, "snapshot", f"rolled back: {every[0].snapshot_id} is newer")
-    unpublished = [
-        folder.name
-        for folder in (settings.warehouse.iterdir() if settings.warehouse.is_dir() else ())
-        if folder.is_dir() and folder.name != served.manifest["run_id"]
-    ]
-    for run_id in unpublished:
+    published = runs_that_published(settings)
+    folders = sorted(settings.warehouse.iterdir()) if settings.warehouse.is_dir() else []
+    for run_id in [folder.name for folder in folders if folder.is_dir() and folder.name not in published]:
         yield Finding(
             NOTE, "run", f"{run_id} did not publish; see {settings.logs / f'{run_id}.log'}. The next run clears it"
         )

@@ -175,6 +175,14 @@ def _write_holder(handle: TextIO, run_id: str) -> None:
     handle.flush()
 
 
+def runs_that_published(settings: Settings) -> list[str]:
+    """Runs whose work folder is there and that came to a snapshot."""
+    if not settings.warehouse.is_dir():
+        return []
+    runs = [folder.name for folder in settings.warehouse.iterdir() if folder.is_dir()]
+    return [run_id for run_id in runs if Journal(settings, run_id).read().get("snapshot_id")]
+
+
 def clear_work(settings: Settings, keep: set[str]) -> list[str]:
     """Remove the work folders of all runs but `keep`: after a crash a build file is not trusted, it is made again."""
     if not settings.warehouse.is_dir():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration.dbt import ensure_manifest, keys_of_models, load_manifest
-from orchestration.journal import clear_work, hold_home, remember_landing
+from orchestration.journal import clear_work, hold_home, remember_landing, runs_that_published
 from orchestration.progress import reporter, timed
 from orchestration.resources import Scope
 from orchestration.settings import CHECKOUT, Settings
@@ -66,9 +66,7 @@ def begin(scope: Scope) -> None:
 
     hold_home(scope.settings, scope.run_id, waiting=reporter().note, on_dead=bury)
     refuse_earlier(scope)
-    served = publish.current(scope.settings.published)
-    kept = {scope.run_id} | ({str(served.manifest["run_id"])} if served else set())
-    for run_id in clear_work(scope.settings, keep=kept):
+    for run_id in clear_work(scope.settings, keep={scope.run_id, *runs_that_published(scope.settings)}):
         withdraw_unpublished(scope.settings, run_id)
     if scope.settings.published.is_dir():
         publish.clear_leftovers(scope.settings.published)

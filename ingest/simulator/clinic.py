@@ -830,7 +830,10 @@ class Clinic:
         return str(int(performed.plan.case_id) + 30_000_000)
 
     def _document(self, performed: Performed, lines: list[Line], at: datetime) -> None:
-        """Write usage into the record: pick list, implant log, procedural supplies."""
+        """Write usage into the record: pick list, implant log, procedural supplies.
+
+        What goes with the first documentation alone, copies and explants, is not written again by an addendum.
+        """
         case = performed.case
         if any(line.kind == "pick_list" for line in lines) and not performed.case.posted_at:
             self.outbox.emit(
@@ -859,8 +862,9 @@ class Clinic:
                 number += 1
                 self.chart.implant(performed, line, number, at)
                 self.world.usage.append(self._usage_line(performed, line, at))
-        self._copies_of_implants(performed, lines, at)
-        self._explant(performed, number, at)
+        if lines is not performed.extra_lines:
+            self._copies_of_implants(performed, lines, at)
+            self._explant(performed, number, at)
 
     def _copies_of_implants(self, performed: Performed, lines: list[Line], at: datetime) -> None:
         """Q05: implants stand in the pick list too; procedural logs repeat them with their implant id."""

@@ -561,13 +561,14 @@ def _charge_codes(price_change: date, chance: Chance) -> dict[str, ChargeCode]:
 
 
 def _catalogue_number(stream: Stream, number: int, manufacturer: Manufacturer) -> str:
+    """Never equal to another number of the manufacturer, also without punctuation: `number` is not used twice."""
     prefix = manufacturer.name[:2].upper()
     shape = stream.integer(1, 10)
     if shape <= 6:
         return f"{prefix}-{number:04d}-{stream.integer(10, 99)}"
     if shape <= 8:
         return f"{prefix}{number:05d}{stream.pick(('A', 'K', 'X', 'S'))}"
-    return f"{prefix}.{stream.integer(10, 99)}/{number:04d}"
+    return f"{prefix}.R{stream.integer(10, 99)}/{number:04d}"
 
 
 def _price(stream: Stream, family: Family) -> Decimal:

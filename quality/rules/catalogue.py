@@ -41,7 +41,8 @@ def load_catalogue(path: Path = CATALOGUE) -> Catalogue:
     """Read the catalogue. A rule without a severity of its own is judged by amount."""
     import yaml
 
-    text = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # The same safe loader, six times faster where libyaml is there; the definitions read this at import.
+    text = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     rules = {
         entry["id"]: CatalogueRule(
             rule_id=entry["id"],

@@ -4,7 +4,8 @@
 -- effective_from is the first day on which price, roster and signed letter of commitment all hold; effective_to is inclusive.
 -- A tier without a signed letter is listed, not activated. A later version of the same line ends the earlier one.
 -- Manufacturer item: manufacturer (by alias) and catalogue number without punctuation (Q126), else GTIN, else the supplier's
--- number in an ERP.
+-- number in an ERP. Two products whose numbers differ in punctuation only are told apart by GTIN, then by the supplier's number
+-- as it is written.
 with lines as (
     select
         line.*,
@@ -50,6 +51,7 @@ vendor_numbers as (
     select
         supplier.supplier_id,
         {{ catalogue_key('agreement.vendor_catalogue_number') }} as vendor_catalogue_key,
+        upper(agreement.vendor_catalogue_number) as vendor_catalogue_number,
         item.item_key
     from {{ ref('stg_erp_lawson__agreement_line') }} as agreement
     inner join {{ ref('bridge_supplier_xref') }} as supplier
@@ -62,6 +64,7 @@ vendor_numbers as (
     select
         supplier.supplier_id,
         {{ catalogue_key('association.supplier_item') }} as vendor_catalogue_key,
+        upper(association.supplier_item) as vendor_catalogue_number,
         item.item_key
     from {{ ref('stg_erp_fusion__item_supplier') }} as association
     inner join {{ ref('stg_erp_fusion__supplier') }} as vendor
@@ -77,13 +80,10 @@ vendor_numbers as (
 identified as (
     select
         lines.price_line_key,
-        supplier.supplier_id,
-        manufacturer.manufacturer_id,
         item.item_key,
-        1 as way
+        1 as way,
+        false as is_written_alike
     from lines
-    left join suppliers as supplier
-        on lines.supplier_no = supplier.source_supplier_no
     inner join {{ ref('bridge_manufacturer_alias') }} as manufacturer
         on manufacturer.alias_type = 'NAME'
         and {{ manufacturer_name_key('lines.manufacturer_name') }} = manufacturer.alias_key
@@ -93,22 +93,18 @@ identified as (
     union all
     select
         lines.price_line_key,
-        supplier.supplier_id,
-        cast(null as varchar) as manufacturer_id,
         gtins.item_key,
-        2 as way
+        2 as way,
+        false as is_written_alike
     from lines
-    left join suppliers as supplier
-        on lines.supplier_no = supplier.source_supplier_no
     inner join gtins
         on lines.gtin14 = gtins.gtin14
     union all
     select
         lines.price_line_key,
-        supplier.supplier_id,
-        cast(null as varchar) as manufacturer_id,
         vendor_numbers.item_key,
-        3 as way
+        3 as way,
+        upper(lines.vendor_catalogue_number) = vendor_numbers.vendor_catalogue_number as is_written_alike
     from lines
     inner join suppliers as supplier
         on lines.supplier_no = supplier.source_supplier_no
@@ -118,11 +114,21 @@ identified as (
 ),
 
 items as (
-    select distinct
+    select
         price_line_key,
         item_key
-    from identified
-    qualify way = min(way) over (partition by price_line_key)
+    from (
+        select
+            price_line_key,
+            item_key,
+            min(way) as best_way,
+            max(case when way = 2 then 2 else 0 end) + max(case when is_written_alike then 1 else 0 end) as agreement
+        from identified
+        group by price_line_key, item_key
+    ) as candidates
+    qualify
+        best_way = min(best_way) over (partition by price_line_key)
+        and agreement = max(agreement) over (partition by price_line_key, best_way)
 ),
 
 rosters as (

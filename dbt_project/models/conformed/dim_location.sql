@@ -4,7 +4,7 @@
 with mapped as (
     select location_id, facility_id, location_type, is_perpetual, is_asset, cost_centre_id
     from {{ ref('stg_ref__location_map') }}
-    qualify row_number() over (partition by location_id order by valid_from desc, source_system, source_location) = 1
+    qualify row_number() over (partition by location_id order by valid_from desc, source_system, scope, source_location) = 1
 ),
 unmapped as (
     select

@@ -1,4 +1,5 @@
 -- One row for each purchase order line of both ERPs; agreements and orders that were never issued are left out.
+-- A legacy line whose header was not delivered is dated by its own delivery and has no supplier.
 -- Grain: source_system, po_number, line_number. Key: po_line_key. Quantities in EACH are additive; price_each is not.
 -- Distribution: facility_id, po_line_key.
 -- po_number is as in exception keys: legacy COMPANY-PO_NUMBER-PO_RELEASE-PO_CODE, cloud Segment1. Price per EACH is the price
@@ -27,14 +28,14 @@ legacy as (
         line.item_no as source_item_no,
         item.item_key,
         case
-            when header.po_code = 'SVC' or line.item_type = 'S' then 'service'
-            when header.po_code = 'BO' then 'bill_only'
-            when header.po_code = 'BR' then 'bill_and_replace'
-            when header.po_code = 'BLK' then 'blanket'
+            when line.po_code = 'SVC' or line.item_type = 'S' then 'service'
+            when line.po_code = 'BO' then 'bill_only'
+            when line.po_code = 'BR' then 'bill_and_replace'
+            when line.po_code = 'BLK' then 'blanket'
             else 'regular'
         end as po_type,
         coalesce(vendor.is_evaluated_receipt, false) as is_evaluated_receipt,
-        header.order_date,
+        coalesce(header.order_date, {{ add_days('line.folder_date', -1) }}) as order_date,
         line.ordered_quantity,
         line.cancelled_quantity,
         line.uom,
@@ -43,10 +44,10 @@ legacy as (
         cast({{ money_product(['line.ordered_quantity', 'line.unit_price'], rounding='half_up') }} as decimal(18, 2)) as line_amount,
         line.ordered_quantity > 0 and line.cancelled_quantity >= line.ordered_quantity as is_cancelled,
         line.is_closed,
-        line.item_type = 'I' and header.po_code in ('REG', 'BLK') as is_stock_line,
+        line.item_type = 'I' and line.po_code in ('REG', 'BLK') as is_stock_line,
         coalesce(
             line.case_reference,
-            case when header.po_code in ('BO', 'BR') then requested.case_reference end
+            case when line.po_code in ('BO', 'BR') then requested.case_reference end
         ) as case_ref,
         line.lot_number,
         line.serial_token,
@@ -61,7 +62,7 @@ legacy as (
         line.source_file,
         line.source_line
     from {{ ref('stg_erp_lawson__po_line') }} as line
-    inner join {{ ref('stg_erp_lawson__purchase_order') }} as header
+    left join {{ ref('stg_erp_lawson__purchase_order') }} as header
         on line.po_number = header.po_number
     left join {{ ref('stg_erp_lawson__vendor') }} as vendor
         on header.supplier_no = vendor.supplier_no
@@ -69,7 +70,7 @@ legacy as (
         on facility.source_system = 'erp_lawson'
         and facility.id_type = 'COMPANY'
         and facility.source_id = cast(line.company as varchar)
-        and {{ in_force('header.order_date', 'facility.valid_from', 'facility.valid_to') }}
+        and {{ in_force('coalesce(header.order_date, line.folder_date)', 'facility.valid_from', 'facility.valid_to') }}
     left join {{ ref('bridge_erp_item') }} as item
         on item.source_system = 'erp_lawson'
         and line.item_no = item.source_item_no

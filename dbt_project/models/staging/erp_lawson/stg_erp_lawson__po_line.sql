@@ -5,6 +5,7 @@ select
     try_cast(COMPANY as bigint) as company,
     {{ supply_lawson_po() }} as po_number,
     try_cast(LINE_NBR as bigint) as line_number,
+    trim(PO_CODE) as po_code,
     {{ stripped_number('ITEM') }} as item_no,
     trim(ITEM_TYPE) as item_type,
     {{ to_decimal('QUANTITY') }} as ordered_quantity,
