@@ -48,8 +48,9 @@ BATCH_LEDGER_KEY = dg.AssetKey(["raw", "meta"])
 
 def build_assets(manifest: Mapping[str, Any]) -> list[dg.AssetsDefinition]:
     """Every asset of Suture, the dbt models as `manifest` lists them."""
-    warehouse = dbt_call_assets(manifest, WAREHOUSE_CALL)
-    finance = dbt_call_assets(manifest, FINANCE_CALL)
+    translator = WarehouseTranslator()
+    warehouse = dbt_call_assets(manifest, WAREHOUSE_CALL, translator)
+    finance = dbt_call_assets(manifest, FINANCE_CALL, translator)
     compared = sorted(key for key in warehouse.keys if key.path[0] == "recon")
     return [
         ingest_assets(),
@@ -101,7 +102,7 @@ def ingest_assets() -> dg.AssetsDefinition:
     return ingest
 
 
-def dbt_call_assets(manifest: Mapping[str, Any], call: DbtCall) -> dg.AssetsDefinition:
+def dbt_call_assets(manifest: Mapping[str, Any], call: DbtCall, translator: WarehouseTranslator) -> dg.AssetsDefinition:
     """The models of one dbt call. A broken build stops the run; what is served stays."""
 
     @dbt_assets(
@@ -109,7 +110,7 @@ def dbt_call_assets(manifest: Mapping[str, Any], call: DbtCall) -> dg.AssetsDefi
         name=f"{call.name}_models",
         select=call.select,
         exclude=call.exclude,
-        dagster_dbt_translator=WarehouseTranslator(),
+        dagster_dbt_translator=translator,
         pool=WAREHOUSE_POOL,
     )
     def models(context: dg.AssetExecutionContext, scope: RunScope, dbt: WarehouseDbt) -> Iterator[Any]:

@@ -144,7 +144,7 @@ def _run_dbt(arguments: Sequence[str], project: Path, target: Path) -> None:
 
 def load_manifest(path: Path) -> dict[str, Any]:
     """The manifest as a mapping."""
-    manifest: dict[str, Any] = json.loads(path.read_text())
+    manifest: dict[str, Any] = json.loads(path.read_bytes())
     return manifest
 
 
@@ -205,7 +205,10 @@ class WarehouseTranslator(DagsterDbtTranslator):
     """dbt nodes as Suture's assets: grouped by layer, owned by a team, raw tables as one asset a system."""
 
     def __init__(self) -> None:
-        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+        super().__init__(
+            DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_source_metadata=False)
+        )
+        self._metadata: dict[str, Mapping[str, Any]] = {}
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """`layer/name` for models; `raw/system` for the landed extracts; the judged rows are one asset."""
@@ -215,6 +218,13 @@ class WarehouseTranslator(DagsterDbtTranslator):
                 return dg.AssetKey(["raw", source.removeprefix("raw_")])
             return dg.AssetKey(["quality", "exceptions"])
         return dg.AssetKey([self._layer(dbt_resource_props), dbt_resource_props["name"]])
+
+    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Columns and their types, computed once for each node: every node that depends on it asks again."""
+        unique_id = dbt_resource_props["unique_id"]
+        if unique_id not in self._metadata:
+            self._metadata[unique_id] = super().get_metadata(dbt_resource_props)
+        return self._metadata[unique_id]
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         """The layer."""
