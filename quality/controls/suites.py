@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quality.controls.site import JudgedSuite, make_readable
 from quality.relations import Relation
 from quality.rules.catalogue import Catalogue
 from quality.rules.check import RuleCheck
@@ -152,11 +153,15 @@ def leave_data_docs(work: Path, target: Path, as_of: AsOf) -> Path:
             "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(draft.absolute())},
         },
     )
+    judged: list[JudgedSuite] = []
     for description in sorted(path for path in (work / CONTROLS).glob("*.json") if path.name != _RUN):
         text = json.loads(description.read_text())
         suite = Suite(**text | {"accepted": tuple(text["accepted"])})
-        _run(context, suite, pl.read_parquet(description.with_suffix(".parquet")), as_of)
+        frame = pl.read_parquet(description.with_suffix(".parquet"))
+        _run(context, suite, frame, as_of)
+        judged.append(_told(suite, frame))
     context.build_data_docs(site_names=[_SITE])
+    make_readable(draft, judged, str(as_of))
     retired = target.with_name(f".{target.name}-retired")
     shutil.rmtree(retired, ignore_errors=True)
     if target.exists():
@@ -164,6 +169,27 @@ def leave_data_docs(work: Path, target: Path, as_of: AsOf) -> Path:
     draft.rename(target)
     shutil.rmtree(retired, ignore_errors=True)
     return target / "index.html"
+
+
+def _told(suite: Suite, frame: pl.DataFrame) -> JudgedSuite:
+    """A suite's frame as its page tells it: refused rows first, the row numbers of the run left out."""
+    import polars as pl
+    import polars.selectors as cs
+
+    is_refused = ~pl.col("verdict").is_in(suite.accepted)
+    ordered = pl.concat([frame.filter(is_refused), frame.filter(~is_refused)])
+    told = ordered.drop(ROW, strict=False)
+    numbers = frozenset(told.select(cs.numeric()).columns)
+    return JudgedSuite(
+        name=suite.name,
+        expectation=suite.expectation,
+        notes=suite.notes,
+        columns=tuple(told.columns),
+        rows=tuple(tuple("" if cell is None else str(cell) for cell in row) for row in told.iter_rows()),
+        numbers=numbers,
+        refused=frame.filter(is_refused).height,
+        judged=int(frame["rows"].sum()) if "rows" in frame.columns else frame.height,
+    )
 
 
 def _context() -> Any:

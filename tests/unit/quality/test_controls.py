@@ -273,6 +273,21 @@ def test_data_docs_tell_an_auditor_what_was_expected_and_what_was_not_met(tmp_pa
     assert [path.name for path in tmp_path.iterdir() if "data_docs" in path.name] == ["data_docs"]
 
 
+def test_data_docs_open_behind_a_firewall_and_show_the_refused_rows_first(tmp_path):
+    """The generated index was an empty page where the hosts of its scripts cannot be reached."""
+    as_of = AsOf.parse("2026-04-30")
+    frame = pl.DataFrame({"entity_key": ["fine", "apart <1>"], "verdict": ["within", "breach"], "row": [0, 1]})
+    validate(
+        Suite("GL-99 Trial", "every row is within tolerance", {"owner": "GL"}, ("within",)), frame, tmp_path, as_of
+    )
+    index = leave_data_docs(tmp_path, tmp_path / "data_docs", as_of)
+    assert "1 of 2 rows refused" in index.read_text()
+    page = (index.parent / "suites" / "GL-99 Trial.html").read_text()
+    assert page.index("apart &lt;1&gt;") < page.index("fine")
+    for written in index.parent.rglob("*.html"):
+        assert not re.search(r"<(script|link|img)[^>]*https?://", written.read_text()), written
+
+
 def test_a_run_leaves_data_docs_of_its_ledger_rules_and_then_of_its_control_totals(court):
     row = {
         "entity_key": "facility=H1|period=2026-04",

@@ -324,3 +324,35 @@ def test_a_content_hash_is_the_documented_sum_of_row_hashes():
         sum(int.from_bytes(digest[part], "little") for digest in digests) % 2**64 for part in (slice(8), slice(8, 16))
     ]
     assert computed == "".join(f"{half:016x}" for half in halves)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from quality import publish
+from tests.unit.quality.test_publish import publish_one
+
+def die(*arguments, **options):
+    os._exit(9)
+
+home, step = Path(sys.argv[1]), sys.argv[2]
+setattr(publish, step, die)
+publish_one(home, "run-2", "2026-05-01T23:59:59", keep=1)
+"""
+
+
+@pytest.mark.parametrize(
+    "step", ["_copy_tables", "audit", "describe_tables", "_keep_candidate", "_switch", "_retire", "_remove"]
+)
+def test_a_run_killed_at_any_step_of_publishing_leaves_a_whole_snapshot_served(tmp_path, step):
+    published = tmp_path / "published"
+    first = publish_one(tmp_path, "run-1", "2026-04-30T23:59:59")
+    checkout = Path(__file__).resolve().parents[3]
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step], cwd=checkout, check=False)
+    assert killed.returncode == 9
+    for snapshot in publish.snapshots(published):
+        publish.verify(snapshot)
+    assert publish.current(published).as_of in {first.as_of, "2026-05-01T23:59:59"}
+    again = publish_one(tmp_path, "run-3", "2026-05-01T23:59:59", keep=1)
+    assert publish.current(published).snapshot_id == again.snapshot_id
+    assert [path.name for path in published.iterdir() if path.name.startswith(".")] == []
