@@ -83,50 +83,6 @@ valued as (
     group by cut_offs.facility_id, cut_offs.fiscal_period
 ),
 
-openings as (
-    select
-        facility.facility_id,
-        sum(opening.debit_amount - opening.credit_amount) as amount
-    from (
-        select
-            'erp_lawson' as source_system,
-            'COMPANY' as id_type,
-            cast(company as varchar) as source_id,
-            account_number as natural_account,
-            sub_account,
-            opening_debit_amount as debit_amount,
-            -opening_credit_amount as credit_amount
-        from {{ ref('stg_erp_lawson__gl_amount') }}
-        qualify fiscal_year = min(fiscal_year) over (partition by company)
-        union all
-        select
-            'erp_fusion' as source_system,
-            'SEGMENT1' as id_type,
-            combination.company_segment as source_id,
-            combination.natural_account,
-            cast(null as varchar) as sub_account,
-            balance.opening_debit_amount as debit_amount,
-            balance.opening_credit_amount as credit_amount
-        from {{ ref('stg_erp_fusion__account_balance') }} as balance
-        inner join {{ ref('stg_erp_fusion__code_combination') }} as combination
-            on balance.code_combination_id = combination.code_combination_id
-        where balance.currency_code = 'USD' and balance.is_actual
-        qualify
-            balance.period_year * 100 + balance.period_number
-            = min(balance.period_year * 100 + balance.period_number) over (partition by balance.ledger_id)
-    ) as opening
-    inner join {{ ref('bridge_facility_code') }} as facility
-        on opening.source_system = facility.source_system
-        and opening.id_type = facility.id_type
-        and opening.source_id = facility.source_id
-    inner join {{ ref('dim_account') }} as account
-        on opening.source_system = account.source_system
-        and opening.natural_account = account.natural_account
-        and opening.sub_account is not distinct from account.sub_account
-        and account.account_role = 'INV_ASSET'
-    group by facility.facility_id
-),
-
 ledger as (
     select
         cut_offs.facility_id,
@@ -241,13 +197,14 @@ balances as (
         valued.fiscal_period,
         months.end_date,
         valued.stock_value as subledger_amount,
-        coalesce(openings.amount, 0) + coalesce(ledger.net_amount, 0) as ledger_amount,
+        coalesce(openings.net_amount, 0) + coalesce(ledger.net_amount, 0) as ledger_amount,
         coalesce(missing.amount, 0) - coalesce(ledger.explained_amount, 0) as explained_to_date
     from valued
     inner join months
         on valued.fiscal_period = months.fiscal_period
-    left join openings
+    left join {{ ref('fct_opening_balance') }} as openings
         on valued.facility_id = openings.facility_id
+        and openings.account_role = 'INV_ASSET'
     left join ledger
         on valued.facility_id = ledger.facility_id
         and valued.fiscal_period = ledger.fiscal_period

@@ -300,58 +300,13 @@ flows as (
 ),
 
 -- what the ledgers opened with
-openings as (
-    select
-        facility.facility_id,
-        case when account.account_role in ('PATIENT_REV_IP', 'PATIENT_REV_OP') then 'PATIENT_REV' else account.account_role end
-            as control_role,
-        case when account.account_type in ('L', 'R') then -1 else 1 end * (opening.debit_amount - opening.credit_amount) as amount
-    from (
-        select
-            'erp_lawson' as source_system,
-            'COMPANY' as id_type,
-            cast(company as varchar) as source_id,
-            account_number as natural_account,
-            sub_account,
-            opening_debit_amount as debit_amount,
-            -opening_credit_amount as credit_amount
-        from {{ ref('stg_erp_lawson__gl_amount') }}
-        qualify fiscal_year = min(fiscal_year) over (partition by company)
-        union all
-        select
-            'erp_fusion' as source_system,
-            'SEGMENT1' as id_type,
-            combination.company_segment as source_id,
-            combination.natural_account,
-            cast(null as varchar) as sub_account,
-            balance.opening_debit_amount as debit_amount,
-            balance.opening_credit_amount as credit_amount
-        from {{ ref('stg_erp_fusion__account_balance') }} as balance
-        inner join {{ ref('stg_erp_fusion__code_combination') }} as combination
-            on balance.code_combination_id = combination.code_combination_id
-        where balance.currency_code = 'USD' and balance.is_actual
-        qualify
-            balance.period_year * 100 + balance.period_number
-            = min(balance.period_year * 100 + balance.period_number) over (partition by balance.ledger_id)
-    ) as opening
-    inner join {{ ref('bridge_facility_code') }} as facility
-        on opening.source_system = facility.source_system
-        and opening.id_type = facility.id_type
-        and opening.source_id = facility.source_id
-    inner join {{ ref('dim_account') }} as account
-        on opening.source_system = account.source_system
-        and opening.natural_account = account.natural_account
-        and opening.sub_account is not distinct from account.sub_account
-),
-
 opening_balances as (
     select
-        control_role,
+        account_role as control_role,
         facility_id,
-        sum(amount) as ledger_amount
-    from openings
-    where control_role in ('GRNI', 'AP_CONTROL', 'RCV_CLEARING', 'PATIENT_AR')
-    group by control_role, facility_id
+        case when account_type in ('L', 'R') then -1 else 1 end * net_amount as ledger_amount
+    from {{ ref('fct_opening_balance') }}
+    where account_role in ('GRNI', 'AP_CONTROL', 'RCV_CLEARING', 'PATIENT_AR')
 ),
 
 monthly as (
