@@ -27,6 +27,8 @@ DAGSTER_YAML = """\
 # Written by Suture at every start; a root dagster.yaml is not read once DAGSTER_HOME is set.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   pools:
     default_limit: 1

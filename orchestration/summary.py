@@ -101,11 +101,11 @@ def _tie_outs(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         connection,
         "finance.tie_out",
         "Tie-outs to the ledger, newest period",
-        ["facility", "control", "period", "subledger", "ledger", "explained", "unexplained"],
+        ["facility", "control", "period", "subledger", "ledger", "from before", "explained", "unexplained"],
         """
         select
-            facility_id, control_role, fiscal_period, subledger_amount, ledger_amount, explained_amount,
-            unexplained_amount
+            facility_id, control_role, fiscal_period, subledger_amount, ledger_amount,
+            carried_difference_amount, explained_amount, unexplained_amount
         from finance.tie_out qualify fiscal_period = max(fiscal_period) over (partition by facility_id, control_role)
         order by facility_id, control_role
         """,
