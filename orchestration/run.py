@@ -63,15 +63,11 @@ def run_job(settings: Settings, kind: str, landing: Path | None, as_of: str | No
         with home_held(settings, run_id, waiting=reporter().note, on_dead=steps.bury):
             steps.refuse_earlier(scope)
             with _quietly(log):
-                result = _execute(kind, run_id, str(scope.landing), _text(scope.as_of))
+                result = _execute(kind, run_id, str(scope.landing), str(scope.as_of))
         journal = Journal(settings, run_id).read()
         exit_code, reason = _judge(result, journal)
         summary = _summary(settings, run_id, exit_code, journal, time.monotonic() - started)
         return Outcome(exit_code, summary, journal, reason, log)
-
-
-def _text(as_of: Any) -> str:
-    return str(as_of)
 
 
 def _execute(kind: str, run_id: str, landing: str, as_of: str) -> dg.ExecuteInProcessResult:
@@ -115,12 +111,13 @@ def _judge(result: dg.ExecuteInProcessResult, journal: dict[str, Any]) -> tuple[
         meant = failure.user_failure_data
         if meant is not None and "exit_code" in meant.metadata:
             return int(meant.metadata["exit_code"].value), meant.description  # type: ignore[arg-type]
-        return FAULT, f"step {event.step_key}: {_innermost(failure.error)}"
+        return FAULT, f"step {event.step_key}: {_own_words(failure.error)}"
     return FAULT, "the run failed before its first step"
 
 
-def _innermost(error: Any) -> str:
-    while error.cause is not None:
+def _own_words(error: Any) -> str:
+    """What the step itself raised, without Dagster's wrapping."""
+    while error.cause is not None and str(error.cls_name).startswith("Dagster"):
         error = error.cause
     return str(error.message).strip()
 
