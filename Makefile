@@ -33,7 +33,8 @@ $(READY): requirements.lock pyproject.toml
 	if ! $(PY) -c pass 2>/dev/null || ! grep -qF "$$(pwd)/.venv" .venv/pyvenv.cfg; then "$$found" -m venv --clear .venv; fi
 	@if ! $(PY) -m uv --version 2>/dev/null | grep -q " $(UV_VERSION)"; then \
 	  $(PY) -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; fi
-	$(PY) -m uv pip sync --quiet --python $(PY) requirements.lock
+	@# Compiled once here: a run starts several processes, and where Python may not cache they would compile every time.
+	$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements.lock
 	$(PY) -m uv pip install --quiet --python $(PY) --no-deps --editable .
 	@touch $(READY)
 
