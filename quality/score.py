@@ -5,7 +5,8 @@ Not here: anything the pipeline uses. Only this module ever reads an answer key.
 
 An entity of the key must be open at the snapshot's as-of when `detected_as_of` has come, `cleared_as_of` has not, and
 it is no near miss. Everything else that is open is false: near misses, entities not yet detected or cleared, entities
-the key lacks.
+the key lacks. A key knows days, not hours: at an as-of before the end of its day, what the key detects or clears on
+that very day is not scored.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -119,20 +120,30 @@ def _moment(text: str) -> datetime:
     return AsOf.parse(datetime.fromisoformat(text)).utc.astimezone(UTC)
 
 
+def _is_in_progress(day: str, now: datetime) -> bool:
+    """Whether `day`, a bare date, has begun at `now` and has not ended."""
+    return len(day.strip()) == len("2026-04-30") and now < _moment(day) < now + timedelta(days=1)
+
+
 def compare(published: Mapping[Entity, Decimal], key: Iterable[Mapping[str, str]], as_of: str) -> Score:
     """Compare open exceptions (their impact by rule, facility and entity) with rows of an answer key."""
     now = _moment(as_of)
     planted: dict[Entity, Decimal] = {}
     near: set[Entity] = set()
+    undecided: set[Entity] = set()
     for row in key:
         entity = (row["rule_id"], row["facility_id"], row["entity_key"])
         if row["near_miss"].strip().lower() in ("true", "1", "y", "yes"):
             near.add(entity)
             continue
         cleared = row.get("cleared_as_of", "").strip()
+        if any(_is_in_progress(day, now) for day in (row["detected_as_of"], cleared) if day):
+            undecided.add(entity)
+            continue
         if _moment(row["detected_as_of"]) <= now and (not cleared or _moment(cleared) > now):
             planted[entity] = Decimal(row["impact_amount"] or 0)
-    near -= set(planted)
+    published = {entity: amount for entity, amount in published.items() if entity not in undecided}
+    near -= {*planted, *undecided}
     rules = sorted({entity[0] for entity in (*planted, *near, *published)}, key=_rule_order)
     scores = tuple(_rule_score(rule, planted, near, published) for rule in rules)
     return Score(as_of, scores, _total(scores), tuple(_differences(planted, near, published)))

@@ -63,6 +63,16 @@ def test_an_as_of_within_the_day_comes_before_the_end_of_it():
     assert scored({}, [planted("a", detected="2026-04-30")], as_of="2026-04-30T23:59:59").total.planted == 1
 
 
+def test_what_the_key_detects_or_clears_on_the_day_in_progress_is_not_scored():
+    """A night published at ten in the morning counted what had matured that day as false."""
+    noon = "2026-04-30T12:00:00"
+    for row in (planted("a", detected="2026-04-30"), planted("a", cleared="2026-04-30")):
+        for published in ({}, open_("a")):
+            total = scored(published, [row], as_of=noon).total
+            assert (total.planted, total.missed, total.false) == (0, 0, 0)
+    assert scored(open_("a"), [planted("a", detected="2026-05-01")], as_of=noon).total.false == 1
+
+
 def test_an_open_near_miss_is_false_and_counted():
     result = scored(open_("a"), [planted("a", near="true"), planted("b", near="true")])
     assert (result.total.near_misses, result.total.near_misses_open, result.total.false) == (2, 1, 1)
