@@ -208,7 +208,7 @@ class Clinic:
 
     def _perform(self, planned: PlannedCase) -> None:
         stream = self.chance.stream("case", planned.case_id)
-        account, csn = self._admit(planned, stream)
+        account = self._admit(planned, stream)
         mode = "test" if planned.patient.is_test else "normal"
         d = planned.day
         if mode == "normal":
@@ -242,7 +242,7 @@ class Clinic:
             default_location_id=self._default_location(planned).location_id,
             known_at=known_at,
         )
-        performed = Performed(planned, case, lines, account, csn, mode, str(81000000 + int(planned.case_id)))
+        performed = Performed(planned, case, lines, account, account.csn, mode, str(81000000 + int(planned.case_id)))
         posting_day = d + timedelta(days=stream.weighted(((0, 0.5), (1, 0.35), (2, 0.15))))
         if mode == "normal":
             self._plant(performed, stream)
@@ -270,7 +270,26 @@ class Clinic:
         suffix = {"7010": "ORC", "7020": "CTH", "7030": "IRR"}[planned.procedure.department]
         return self.stock.location(planned.site, suffix)
 
-    def _admit(self, planned: PlannedCase, stream: Stream) -> tuple[Account, str]:
+    def _open_account(self, patient: Patient, site: str, ward: str, **stay: Any) -> Account:
+        """Give a stay its account and encounter, and show both to the record and to billing."""
+        account = Account(
+            account=str(self._next_account),
+            site=site,
+            csn=str(self._next_encounter),
+            patient_id=patient.patient_id,
+            patient_name=patient.name,
+            birth_date=patient.birth_date,
+            ssn=patient.ssn,
+            phone=patient.phone,
+            **stay,
+        )
+        self._next_account += 1
+        self._next_encounter += 1
+        self.chart.encounter(account, ward, account.admitted_at)
+        self.charging.open_account(account, account.admitted_at)
+        return account
+
+    def _admit(self, planned: PlannedCase, stream: Stream) -> Account:
         inpatient = stream.flag(planned.procedure.inpatient_share)
         base_class = 1 if inpatient else 3 if stream.flag(0.06) else 2
         admitted = planned.start - timedelta(hours=2)
@@ -279,19 +298,10 @@ class Clinic:
         is_research = self.plan.quirk("research", planned.case_id, share=0.015)
         if planned.day > self.world.start and self.plan.wants("UC-01", False, planned.case_id, planned.day, "research"):
             is_research = True
-        account_id, csn = str(self._next_account), str(self._next_encounter)
-        self._next_account += 1
-        self._next_encounter += 1
-        patient = planned.patient
-        account = Account(
-            account=account_id,
-            site=planned.site,
-            csn=csn,
-            patient_id=patient.patient_id,
-            patient_name=patient.name,
-            birth_date=patient.birth_date,
-            ssn=patient.ssn,
-            phone=patient.phone,
+        account = self._open_account(
+            planned.patient,
+            planned.site,
+            "6010" if inpatient else "7050",
             base_class=base_class,
             is_research=is_research,
             admitted_at=admitted,
@@ -300,14 +310,12 @@ class Clinic:
             is_surgical=True,
             payor=stream.pick(("1001", "1002", "1003", "1004")),
         )
-        self.chart.encounter(account, "6010" if inpatient else "7050", admitted)
-        self.charging.open_account(account, admitted)
         self.outbox.emit(
             "ehr",
             "PAT_OR_ADM_LINK",
             {
                 "PAT_ENC_CSN_ID": planned.surgical_csn,
-                "OR_LINK_CSN": csn,
+                "OR_LINK_CSN": account.csn,
                 "CASE_ID": planned.case_id,
                 "LOG_ID": planned.log_id,
                 "OR_CASELOG_ID": str(int(planned.case_id) + 13)
@@ -323,7 +331,7 @@ class Clinic:
                 discharged.date(),
                 lambda day: self.chart.encounter(account, "6010", discharged, discharged),
             )
-        return account, csn
+        return account
 
     def _usage(self, planned: PlannedCase, stream: Stream, mode: str) -> list[Line]:
         """What the procedure takes: supplies from the shelves, implants from shelf, closet or the representative."""
@@ -1271,19 +1279,12 @@ class Clinic:
                 patient = self._new_patient(f"floor|{site.code}|{d}|{place}")
                 if patient.is_test:
                     continue
-                account_id, csn = str(self._next_account), str(self._next_encounter)
-                self._next_account += 1
-                self._next_encounter += 1
                 admitted = datetime.combine(d, time(stream.integer(8, 18), 20), CHICAGO)
-                account = Account(
-                    account=account_id,
-                    site=site.code,
-                    csn=csn,
-                    patient_id=patient.patient_id,
-                    patient_name=patient.name,
-                    birth_date=patient.birth_date,
-                    ssn=patient.ssn,
-                    phone=patient.phone,
+                self.chart.patient(patient, admitted)
+                account = self._open_account(
+                    patient,
+                    site.code,
+                    "6010",
                     base_class=stream.pick((1, 2, 3)),
                     is_research=False,
                     admitted_at=admitted,
@@ -1291,16 +1292,15 @@ class Clinic:
                     department="6010",
                     is_surgical=False,
                 )
-                self.chart.patient(patient, admitted)
-                self.chart.encounter(account, "6010", admitted)
-                self.charging.open_account(account, admitted)
-                self.charging.plan_simple(account_id, "1100001", ONE, d + timedelta(days=1), "6010")
+                self.charging.plan_simple(account.account, "1100001", ONE, d + timedelta(days=1), "6010")
                 self.charging.plan_simple(
-                    account_id, "2500001", Decimal(stream.integer(1, 4)), d + timedelta(days=1), "6010"
+                    account.account, "2500001", Decimal(stream.integer(1, 4)), d + timedelta(days=1), "6010"
                 )
                 if stream.flag(0.6):
-                    tx = self.charging.post_simple(account_id, "2700001", Decimal(stream.integer(1, 3)), d, d, "6010")
-                    if self.plan.wants("UC-05", False, account_id, d, "not a surgical account"):
+                    tx = self.charging.post_simple(
+                        account.account, "2700001", Decimal(stream.integer(1, 3)), d, d, "6010"
+                    )
+                    if self.plan.wants("UC-05", False, account.account, d, "not a surgical account"):
                         self.plan.note("UC-05", f"charge={tx.tx_id}", site.code, True, "not a surgical account")
 
     def _trial_use(self, d: date) -> None:
