@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.formats.delimited import BadRow
+from ingest.formats.reading import BadRow
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,7 +17,7 @@ from typing import Any
 from ingest.batches import BatchLedger
 from ingest.contract import Extract, load_contracts
 from ingest.formats import bicc
-from ingest.formats.delimited import Unreadable
+from ingest.formats.reading import Unreadable
 from ingest.privacy import TokenKey, landed_series
 
 _LOG = logging.getLogger("suture.locate")

@@ -27,16 +27,8 @@ from ingest.batches import Attempt, BatchLedger, Content, Part
 from ingest.clock import AsOf
 from ingest.contract import Delivery, Extract, SystemContract, load_contracts
 from ingest.formats import bicc
-from ingest.formats.delimited import (
-    BadRow,
-    Dialect,
-    Text,
-    Unreadable,
-    count_rows,
-    header_of,
-    is_cut,
-    parse,
-)
+from ingest.formats.delimited import Dialect, count_rows, header_of, is_cut, parse
+from ingest.formats.reading import BadRow, Text, Unreadable
 from ingest.landing import ensure_empty_sources, hashes, new_versions, state_of, write_part
 from ingest.privacy import TokenKey, TokenKeyError, landed_frame
 from ingest.shape import null_tokens, split

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ingest.contract import Column, Delivery, Extract
-from ingest.formats.delimited import BadRow
+from ingest.formats.reading import BadRow
 
 if TYPE_CHECKING:
     import pandera.polars as pa

@@ -10,7 +10,7 @@ import io
 import zipfile
 import zlib
 
-from ingest.formats.delimited import Unreadable
+from ingest.formats.reading import Unreadable
 
 
 def parts(content: bytes) -> list[tuple[str, bytes]]:

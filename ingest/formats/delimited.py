@@ -17,16 +17,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ingest.formats.reading import BadRow, Text, Unreadable
+
 if TYPE_CHECKING:
     import polars as pl
 
 _SENTINEL = "\x01"
 # A quoted field that spans more lines than this is taken for a stray quote: one bad line, not a swallowed file.
 _LONGEST_RECORD = 200
-
-
-class Unreadable(Exception):
-    """A delivery cannot be read at all; the message names no content."""
 
 
 @dataclass(frozen=True)
@@ -36,25 +34,6 @@ class Dialect:
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf-8"
-
-
-@dataclass(frozen=True)
-class Text:
-    """The bytes of one file or zip part; `index` is the caller's number for it."""
-
-    index: int
-    content: bytes
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that does not land: where it stands and why, never what it says."""
-
-    index: int
-    line: int
-    column: str | None
-    value_class: str
-    reason: str
 
 
 @dataclass

@@ -6,7 +6,8 @@ import io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.formats.delimited import Dialect, Text, Unreadable, count_rows, header_of, is_cut, parse
+from ingest.formats.delimited import Dialect, count_rows, header_of, is_cut, parse
+from ingest.formats.reading import Text, Unreadable
 
 COMMA = Dialect()
 LATIN = Dialect(encoding="cp1252")
