@@ -13,9 +13,23 @@ Beside the properties of the published contracts a column may say how it passes 
   nothing.
 - `lands_if: pattern`: lands only values of this form, anything else is free text and lands as null.
 
+- `from_path: part`: the row does not carry the value, the delivery's path does: the value of that path part, or the
+  file's name for `from_path: file`.
+- `empty_means: value`: an empty value counts as this one in the identity of the row; it lands empty.
+
 An extract may say `may_be_empty: true`: a snapshot without rows then means that every key is gone. Without it an
 empty snapshot is taken as a file that failed to fill (quirk Q127) and leaves no tombstones. `control_total: column`
-names the column whose sum the control file states.
+names the column whose sum the control file or trailer states. `fallback_key` identifies a row when a part of its
+idempotency key is empty. `snapshot_scope: part`: a snapshot is the whole picture of its own value of that path part.
+
+A delivery may say which extracts its files feed: `reads_by` names the path part that tells, `reads` has the extracts
+for each of its values, the head extract first. Without it the path part `extract` is the extract, and without that
+part each file feeds all extracts of the delivery. `delivery_<name>` is a further delivery, its `extracts` are those
+that come with it and with no other. `escape` is the character before a delimiter that belongs to the value.
+`repeats: never` says that an equal file is a duplicate, whatever the cadence says.
+
+Where the sites of a system put the same value in different places, `contracts/sites/<system>.yaml` says where; its
+form stands at its top.
 """
 
 from __future__ import annotations
@@ -24,7 +38,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,7 +51,7 @@ if TYPE_CHECKING:
 CONTRACTS = Path(__file__).parent / "contracts"
 
 # Part of every contract version. Raise it when reading, normalising or hashing changes what lands.
-READING = "1"
+READING = "2"
 
 # The same safe loader, six times faster where libyaml is there.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -120,6 +134,14 @@ class Column:
     doc: str = ""
     unit: str | None = None
     references: str | None = None
+    source: str = ""
+    """Where the value stands in the message or resource, in the words of the standard; empty in a table."""
+    empty_means: str | None = None
+    from_path: str = ""
+    """Path part that gives the value, `file` for the name of the file; empty where the row carries it."""
+    start: int = 0
+    """First character in a fixed-width record, counted from 1; 0 elsewhere."""
+    width: int = 0
 
     @property
     def lands(self) -> bool:
@@ -136,6 +158,56 @@ class Column:
 
 
 @dataclass(frozen=True, eq=False)
+class Delivery:
+    """How files of a system arrive: one path pattern, one format."""
+
+    path: str
+    format: str
+    encoding: str
+    delimiter: str
+    quote: str
+    timezone: str
+    blank_is_null: bool
+    manifest: Literal["listed", "control_file", "bulk", "none"]
+    """A list of files with counts, a control file beside each file, a FHIR bulk export's manifest, or nothing."""
+    manifest_path: str
+    manifest_columns: tuple[str, ...]
+    manifest_separator: str
+    manifest_has_header: bool
+    repeats: Literal["repull", "window", "never"]
+    """Whether a delivery sends again what the one before it held: the last days, or the end of the slot before."""
+    window_slots: tuple[str, ...]
+    system: str = ""
+    name: str = ""
+    """Empty for the first delivery of a system, else what follows `delivery_` in the contract."""
+    extracts: tuple[str, ...] = ()
+    """Extracts that come with this delivery, the head extract first where a file feeds several."""
+    reads_by: str = ""
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    escape: str = ""
+    record_length: int = 0
+    """Characters of a fixed-width record; 0 elsewhere."""
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether a delivery is a zip with CSV parts."""
+        return self.format.startswith("zip")
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether a delivery belongs to a slot of the day."""
+        return "{hhmm}" in self.path or "{hh}" in self.path
+
+    def fed_by(self, parts: Mapping[str, str]) -> tuple[str, ...]:
+        """Extracts that a file feeds, by the parts of its path; the head extract first, none for a foreign file."""
+        if self.reads_by:
+            return self.reads.get(parts[self.reads_by], ())
+        if "extract" in parts:
+            return (parts["extract"],)
+        return self.extracts
+
+
+@dataclass(frozen=True, eq=False)
 class Extract:
     """One extract of a system."""
 
@@ -146,9 +218,18 @@ class Extract:
     key: tuple[str, ...]
     cursor: str | None
     columns: Mapping[str, Column]
+    delivery: Delivery
     idempotency_key: tuple[str, ...] = ()
+    fallback_key: tuple[str, ...] = ()
     may_be_empty: bool = False
     control_total: str | None = None
+    snapshot_scope: str = ""
+    messages: tuple[str, ...] = ()
+    """Trigger events that the rows come from; empty where the contract leaves it to the type of the message."""
+    record_type: str = ""
+    """First character of the fixed-width records that the rows come from."""
+    sites: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By sending site, the columns that stand elsewhere than `Column.source` says, and where."""
     version: str = ""
 
     @property
@@ -180,38 +261,11 @@ class Extract:
     def must_have(self) -> tuple[str, ...]:
         """Header names without which a file is refused."""
         needed = {*self.key, *self.idempotency_key} | {column.name for column in self.read_columns if column.required}
-        return tuple(name for name in self.columns if name in needed)
+        return tuple(name for name, column in self.columns.items() if name in needed and not column.from_path)
 
-
-@dataclass(frozen=True)
-class Delivery:
-    """How the files of a system arrive."""
-
-    path: str
-    format: str
-    encoding: str
-    delimiter: str
-    quote: str
-    timezone: str
-    blank_is_null: bool
-    manifest: Literal["listed", "control_file", "none"]
-    manifest_path: str
-    manifest_columns: tuple[str, ...]
-    manifest_separator: str
-    manifest_has_header: bool
-    repeats: Literal["repull", "window", "never"]
-    """Whether a delivery sends again what the one before it held: the last days, or the end of the slot before."""
-    window_slots: tuple[str, ...]
-
-    @property
-    def is_zip(self) -> bool:
-        """Whether a delivery is a zip with CSV parts."""
-        return self.format.startswith("zip")
-
-    @property
-    def has_slot(self) -> bool:
-        """Whether a delivery belongs to a slot of the day."""
-        return "{hhmm}" in self.path
+    def by_path(self, parts: Mapping[str, str]) -> dict[str, str]:
+        """Values that the path of a delivery gives to all its rows, by column; `parts` has `file`, too."""
+        return {name: parts[column.from_path] for name, column in self.columns.items() if column.from_path}
 
 
 @dataclass(frozen=True)
@@ -220,17 +274,17 @@ class SystemContract:
 
     system: str
     title: str
-    delivery: Delivery
+    deliveries: tuple[Delivery, ...]
     extracts: Mapping[str, Extract]
-    other_folders: tuple[str, ...] = ()
-    """Folders of the system's other deliveries, which have readers of their own."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """The first delivery: that of the tables, where there is another one."""
+        return self.deliveries[0]
 
 
 def load_contracts(folder: Path | None = None) -> dict[str, SystemContract]:
     """Read every contract, by system name.
-
-    Extracts of a second delivery that has its own format (the 835 remittances of `hb`) are left out: no file reader
-    produces them yet.
 
     Raises:
         ContractError: a file contradicts itself, or a direct identifier has neither `token`, `parse` nor `drop`.
@@ -242,46 +296,60 @@ def load_contracts(folder: Path | None = None) -> dict[str, SystemContract]:
 def _load(folder: Path) -> dict[str, SystemContract]:
     contracts = {}
     for path in sorted(folder.glob("*.yaml")):
-        contract = _system(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))
+        sites = folder / "sites" / path.name
+        contract = _system(
+            yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER),
+            yaml.load(sites.read_text(encoding="utf-8"), Loader=_LOADER) if sites.exists() else {},
+        )
         contracts[contract.system] = contract
     return contracts
 
 
-def _system(text: Mapping[str, Any]) -> SystemContract:
-    system = text["system"]
-    delivery = _delivery(text["delivery"], str(text.get("timezone", "")))
-    elsewhere = {
-        name
+def _system(text: Mapping[str, Any], sites: Mapping[str, Any]) -> SystemContract:
+    system, timezone = text["system"], str(text.get("timezone", ""))
+    further = {
+        part.removeprefix("delivery_"): spec
         for part, spec in text.items()
         if part.startswith("delivery_") and isinstance(spec, dict)
-        for name in spec.get("extracts", ())
     }
-    extracts = {
-        name: _extract(system, name, spec, delivery) for name, spec in text["extracts"].items() if name not in elsewhere
-    }
-    other_folders = tuple(
-        spec["path"].partition("{")[0]
-        for part, spec in text.items()
-        if part.startswith("delivery_") and isinstance(spec, dict)
+    elsewhere = {name for spec in further.values() for name in spec.get("extracts", ())}
+    first = [name for name in text["extracts"] if name not in elsewhere]
+    deliveries = (
+        _delivery(system, "", text["delivery"], first, timezone),
+        *(_delivery(system, name, spec, spec.get("extracts", ()), timezone) for name, spec in further.items()),
     )
-    return SystemContract(system, text["title"], delivery, extracts, other_folders)
+    comes_with = {name: delivery for delivery in deliveries for name in delivery.extracts}
+    unknown = {*comes_with, *(sites.get("default") or {})} - set(text["extracts"])
+    unknown |= {name for each in (sites.get("sites") or {}).values() for name in each} - set(text["extracts"])
+    if unknown:
+        raise ContractError(f"{system}: no extract {', '.join(sorted(unknown))}")
+    extracts = {name: _extract(system, name, spec, comes_with[name], sites) for name, spec in text["extracts"].items()}
+    return SystemContract(system, text["title"], deliveries, extracts)
 
 
-def _delivery(text: Mapping[str, Any], timezone: str) -> Delivery:
-    manifest: Literal["listed", "control_file", "none"] = "none"
-    if "manifest" in text:
+def _delivery(system: str, name: str, text: Mapping[str, Any], extracts: Sequence[str], timezone: str) -> Delivery:
+    manifest: Literal["listed", "control_file", "bulk", "none"] = "none"
+    stated = str(text.get("manifest", "none"))
+    if stated.partition(" with ")[0].endswith(".json"):
+        manifest = "bulk"
+    elif stated != "none":
         manifest = "listed"
     elif ".ctl" in str(text.get("trailer", "")):
         manifest = "control_file"
-    manifest_path, columns, separator, has_header = _manifest_form(str(text.get("manifest", "")))
+    manifest_path, columns, separator, has_header = _manifest_form("" if stated == "none" else stated)
+    reads = {str(value): tuple(names) for value, names in text.get("reads", {}).items()}
+    foreign = {each for names in reads.values() for each in names} - set(extracts)
+    if foreign or ("reads_by" in text) != bool(reads):
+        raise ContractError(f"{system}: reads and reads_by of delivery {name or 'one'} do not fit its extracts")
+    quote = text.get("quote", '"')
     return Delivery(
         path=text["path"],
         format=str(text["format"]),
-        encoding=text["encoding"],
+        encoding=text.get("encoding", "utf-8"),
         delimiter=text.get("delimiter", ","),
-        quote=text.get("quote", '"'),
+        quote="" if quote == "none" else quote,
         timezone=timezone,
-        blank_is_null=str(text.get("nulls", "")).startswith("blanks"),
+        blank_is_null=str(text.get("nulls", "")).startswith(("blanks", "empty or blanks")),
         manifest=manifest,
         manifest_path=manifest_path,
         manifest_columns=columns,
@@ -289,10 +357,19 @@ def _delivery(text: Mapping[str, Any], timezone: str) -> Delivery:
         manifest_has_header=has_header,
         repeats=_repeats(text),
         window_slots=tuple(re.findall(r"\b\d{4}\b", str(text.get("cadence", "")))) if "window" in text else (),
+        system=system,
+        name=name,
+        extracts=tuple(extracts),
+        reads_by=text.get("reads_by", ""),
+        reads=reads,
+        escape=text.get("escape", ""),
+        record_length=int(text.get("record_length", 0)),
     )
 
 
 def _repeats(text: Mapping[str, Any]) -> Literal["repull", "window", "never"]:
+    if text.get("repeats") == "never":
+        return "never"
     if "window" in text:
         return "window"
     return "repull" if "repull" in text or text.get("cadence") == "nightly" else "never"
@@ -308,8 +385,11 @@ def _manifest_form(text: str) -> tuple[str, tuple[str, ...], str, bool]:
     return path, columns, separator, has_header
 
 
-def _extract(system: str, name: str, text: Mapping[str, Any], delivery: Delivery) -> Extract:
-    columns = {column: _column(f"{system}.{name}", column, spec) for column, spec in text["columns"].items()}
+def _extract(system: str, name: str, text: Mapping[str, Any], delivery: Delivery, sites: Mapping[str, Any]) -> Extract:
+    feed = f"{system}.{name}"
+    columns = {column: _column(feed, column, spec) for column, spec in text["columns"].items()}
+    for column, source in _places(feed, columns, (sites.get("default") or {}).get(name, {})).items():
+        columns[column] = replace(columns[column], source=source)
     extract = Extract(
         system=system,
         name=name,
@@ -318,14 +398,42 @@ def _extract(system: str, name: str, text: Mapping[str, Any], delivery: Delivery
         key=tuple(text["key"]),
         cursor=text.get("cursor"),
         columns=columns,
+        delivery=delivery,
         idempotency_key=tuple(text.get("idempotency_key", ())),
+        fallback_key=tuple(text.get("fallback_key", ())),
         may_be_empty=bool(text.get("may_be_empty", False)),
         control_total=text.get("control_total"),
+        snapshot_scope=text.get("snapshot_scope", ""),
+        messages=tuple(text.get("messages", ())),
+        record_type=text.get("record_type", ""),
+        sites={
+            str(site): _places(feed, columns, spec[name])
+            for site, spec in (sites.get("sites") or {}).items()
+            if name in spec
+        },
     )
-    for part in extract.identity:
+    for part in (*extract.identity, *extract.fallback_key):
         if part not in columns or not columns[part].lands:
             raise ContractError(f"{extract.feed}: key column {part} does not land")
-    return Extract(**{**extract.__dict__, "version": _version(extract, delivery)})
+    if extract.snapshot_scope and f"{{{extract.snapshot_scope}}}" not in delivery.path:
+        raise ContractError(f"{extract.feed}: no path part {extract.snapshot_scope}")
+    return replace(extract, version=_version(extract))
+
+
+# A place in an HL7 v2 message, perhaps in the one of several segments that another field chooses.
+_PLACE = re.compile(
+    r"[A-Z][A-Z0-9]{2}-[1-9]\d*(\.[1-9]\d*){0,2}( where [A-Z][A-Z0-9]{2}-[1-9]\d*(\.[1-9]\d*){0,2} = \S+)?|none"
+)
+
+
+def _places(feed: str, columns: Mapping[str, Column], text: Mapping[str, Any]) -> dict[str, str]:
+    """Columns of a site mapping and where they stand."""
+    for column, source in text.items():
+        if column not in columns or columns[column].drop:
+            raise ContractError(f"{feed}: a site mapping names {column}, which is not read")
+        if not _PLACE.fullmatch(str(source)):
+            raise ContractError(f"{feed}.{column}: a site mapping says {source}, which is no place in a message")
+    return {column: str(source) for column, source in text.items()}
 
 
 def _column(feed: str, name: str, text: Mapping[str, Any]) -> Column:
@@ -348,15 +456,25 @@ def _column(feed: str, name: str, text: Mapping[str, Any]) -> Column:
         doc=str(text.get("doc", "")),
         unit=text.get("unit"),
         references=text.get("references"),
+        source=str(text.get("source", "")),
+        empty_means=None if text.get("empty_means") is None else str(text["empty_means"]),
+        from_path=text.get("from_path", ""),
+        start=int(text.get("start", 0)),
+        width=int(text.get("width", 0)),
     )
     if column.phi == "direct" and column.lands and column.token is None:
         raise ContractError(f"{feed}.{name}: a direct identifier needs token, parse or drop")
     return column
 
 
-def _version(extract: Extract, delivery: Delivery) -> str:
-    """Hash of everything that decides what lands; words for people (doc, unit, references) are left out."""
-    meaning = {
+def _version(extract: Extract) -> str:
+    """Hash of everything that decides what lands; words for people (doc, unit, references) are left out.
+
+    What only some contracts say is hashed only where it is said, so that a new word of the contract language leaves
+    the versions of contracts without it as they are.
+    """
+    delivery = extract.delivery
+    meaning: dict[str, object] = {
         "reading": READING,
         "delivery": [delivery.format, delivery.encoding, delivery.delimiter, delivery.quote, delivery.blank_is_null],
         "extract": [extract.feed, extract.load, extract.key, extract.cursor, extract.identity, extract.may_be_empty],
@@ -376,6 +494,22 @@ def _version(extract: Extract, delivery: Delivery) -> str:
             for column in extract.columns.values()
         ],
     }
+    places: dict[str, tuple[object, ...]] = {
+        column.name: (column.source, column.empty_means, column.from_path, column.start, column.width)
+        for column in extract.read_columns
+    }
+    said: dict[str, object] = {
+        "escape": delivery.escape,
+        "record_length": delivery.record_length,
+        "reads": {value: names for value, names in delivery.reads.items() if extract.name in names},
+        "fallback_key": extract.fallback_key,
+        "snapshot_scope": extract.snapshot_scope,
+        "messages": extract.messages,
+        "record_type": extract.record_type,
+        "sites": {site: dict(elsewhere) for site, elsewhere in extract.sites.items()},
+        "places": {name: place for name, place in places.items() if any(place)},
+    }
+    meaning |= {word: meant for word, meant in said.items() if meant}
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
 
 

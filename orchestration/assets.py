@@ -1,4 +1,4 @@
-"""The assets: six systems landed, two dbt calls with a judgement between them, control totals, a snapshot.
+"""The assets: ten systems landed, two dbt calls with a judgement between them, control totals, a snapshot.
 
 Here: the steps of a run, each a few lines over what ingest, dbt and quality do.
 Not here: that work (steps), how dbt nodes become assets (dbt), check specs (checks), what makes a run (jobs).
@@ -37,10 +37,14 @@ from orchestration.settings import WAREHOUSE_POOL, adopt_environment, dbt_enviro
 
 SYSTEMS: Mapping[str, str] = {
     "ehr": "Clinical EHR: cases, logs, pick lists, implants, supply items",
-    "hb": "Hospital billing: accounts, transactions, charges on their way, prices",
+    "ehr_hl7": "Clinical EHR messages: charges, appointments, encounters, item master",
+    "ehr_fhir": "Clinical EHR of the acquired hospital: encounters, procedures, devices, supplies, charges",
+    "hb": "Hospital billing: accounts, transactions, charges on their way, prices, remittances",
     "pou": "Point of use: stock movements, balances, counts, items",
+    "mmis": "Legacy materials management: items, vendors, packages, locations, stock movements",
     "erp_lawson": "Legacy ERP: items, orders, receipts, invoices, payments, ledger",
     "erp_fusion": "Cloud ERP: items, orders, receipts, invoices, payments, inventory, ledger",
+    "edi": "Supplier EDI: orders, acknowledgements, ship notices, invoices, catalogs",
     "ref": "Reference data: facilities, calendars, crosswalks, contracts, device identifiers",
 }
 BATCH_LEDGER_KEY = dg.AssetKey(["raw", "meta"])

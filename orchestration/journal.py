@@ -91,13 +91,16 @@ def known_landing(settings: Settings) -> Path:
 
 def delivered_dates(landing: Path) -> list[str]:
     """The dates (YYYY-MM-DD) for which any system delivered a folder, in order."""
-    names = {
-        folder.name
-        for system in landing.iterdir()
-        if system.is_dir()
-        for folder in system.iterdir()
-        if folder.is_dir() and len(folder.name) == 8 and folder.name.isdecimal()
-    }
+
+    def dates_in(folder: Path, deeper: bool = False) -> Iterator[str]:
+        for each in folder.iterdir():
+            if len(each.name) == 8 and each.name.isdecimal():
+                yield from (each.name,) if each.is_dir() else ()
+            elif deeper and each.is_dir():
+                # A second delivery of a system has a folder of its own: hb/835/<yyyymmdd>.
+                yield from dates_in(each)
+
+    names = {name for system in landing.iterdir() if system.is_dir() for name in dates_in(system, deeper=True)}
     return [f"{name[:4]}-{name[4:6]}-{name[6:]}" for name in sorted(names)]
 
 

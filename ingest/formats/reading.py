@@ -35,6 +35,8 @@ class Text:
     content: bytes
     first_line: int = 1
     """Number, in the file, of the line that the content begins with."""
+    name: str = ""
+    """Name of the file, without its folder."""
     extracts: tuple[str, ...] = ()
     """Extracts that the file feeds, the head extract first."""
     stated_at: str | None = None
@@ -78,10 +80,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Trailer:
-    """What a delivery's own trailer states: rows of its counted extract (or documents), and their sum."""
+    """What a delivery's own trailer states, beside what is there."""
 
-    rows: int | None
+    rows: int | None = None
+    """Rows of the head extract as stated; None where the trailer counts something else."""
     total: str | None = None
+    """Sum of the head extract's control column as stated."""
+    agrees: bool | None = None
+    """Whether what the trailer counts (messages of a batch) is what is there; None where `rows` or `total` tell."""
 
 
 @dataclass(frozen=True)
@@ -95,3 +101,5 @@ class Look:
     drift: tuple[tuple[str, str], ...] = ()
     """Columns that are not as the contract says: name, and added or missing."""
     trailer: Trailer | None = None
+    is_cut: bool = False
+    """Whether the last line has no end: a reason to refuse, unless a manifest's hash proves the delivery whole."""

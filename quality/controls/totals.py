@@ -7,8 +7,10 @@ Not here: what the ingest counts while it reads (the batch ledger's attempts) an
 - delivered = landed + quarantined + repeated, a batch at a time, from the attempts of the batch ledger.
 - landed = staged + superseded + excluded, a feed at a time. `landed` is what the batch ledger says; the other side is
   counted anew from the Parquet parts and the staging views. Rows that staging leaves out count as excluded only for a
-  reason that is found here too: gone from a snapshot, named by a delete feed, or belonging to a test patient. What
-  staging drops for no such reason is missing from the sum, and shows.
+  reason that is found here too: gone from a snapshot, named by a delete feed, the word of a deletion itself, or
+  belonging to a test patient. What staging drops for no such reason is missing from the sum, and shows. A feed that no
+  staging model reads has the current version of each key as staged and says so in `reasons`: nothing downstream holds
+  these rows.
 - conformed = matched + timing + excepted + out_of_scope, for every kind of line.
 """
 
@@ -55,7 +57,9 @@ IDENTITIES: tuple[tuple[Hop, tuple[Hop, ...]], ...] = (
 LINE_STATES: tuple[Hop, ...] = ("matched", "timing", "excepted", "out_of_scope")
 
 DELETED = "deleted"
+DELETION = "says what is deleted"
 TEST_PATIENT = "test patient"
+UNREAD = "current, no staging model reads it"
 # Landed columns that say whose record a row is; their values are looked for among the records of test patients.
 TEST_RECORD_COLUMNS = (
     "PAT_ID",
@@ -235,15 +239,16 @@ def staged_totals(
     for feed in feeds:
         extract = extracts[feed]
         parts = lake / "raw" / extract.system / extract.name / "*.parquet"
-        versions, keys, gone = _versions(connection, extract, parts)
+        versions, keys, gone, notices = _versions(connection, extract, parts)
         staged, superseded, reasons = keys - gone, versions - keys, {DELETED: gone}
+        read_by_none = {} if models.get(feed) else {UNREAD: Decimal(staged)}
         views = [model for model in models.get(feed, ()) if model in present]
         if views:
             view, staged = _staged(connection, views, keys - gone)
             if staged != keys - gone and _says_where_from(connection, view):
                 superseded, reasons = _not_staged(connection, extract, lake, parts, view, TEST_RECORDS in present)
-        reasons = {name: count for name, count in reasons.items() if count}
-        yield Total("staged", feed, "rows", Decimal(staged))
+        reasons = {name: count for name, count in {**reasons, DELETION: notices}.items() if count}
+        yield Total("staged", feed, "rows", Decimal(staged), reasons=read_by_none if staged else {})
         yield Total("superseded", feed, "rows", Decimal(superseded))
         yield Total(
             "excluded",
@@ -258,27 +263,42 @@ def _sql_text(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _versions(connection: duckdb.DuckDBPyConnection, extract: Extract, parts: Path) -> tuple[int, int, int]:
-    """Row versions landed, keys among them, and keys whose last delivery says that they are gone."""
+def _versions(connection: duckdb.DuckDBPyConnection, extract: Extract, parts: Path) -> tuple[int, int, int, int]:
+    """Row versions landed, keys among them, keys whose last version says that they are gone, and rows that say so.
+
+    The tombstones that ingest leaves for a snapshot are no rows of a delivery and are not among the last. Where a row
+    is recognised by more than its key (the version of a resource), its key tells which one is current.
+    """
+    by_key = extract.load != "event" and bool(extract.idempotency_key)
+    key = f"hash({', '.join(extract.key)})" if by_key else "_key_hash"
+    order = ["_delivered", "_file", "_line"]
+    if by_key and extract.cursor:
+        order.insert(0, f"coalesce(try_cast({extract.cursor} as timestamptz), '-infinity')")
     row = connection.execute(
-        f"select count(*) filter (where _op = 'U'), count(distinct _key_hash) from read_parquet({_sql_text(parts)})"
+        f"""
+        select
+            count(*) filter (where _op = 'U'),
+            count(distinct {key}) filter (where _op = 'U'),
+            count(*) filter (where _op = 'D')
+        from read_parquet({_sql_text(parts)})
+        """
     ).fetchone()
     assert row is not None
     gone = 0
-    if extract.leaves_tombstones:
+    if extract.leaves_tombstones or by_key:
         last = connection.execute(
             f"""
             select count(*) from (
-                select _key_hash, max_by(_op, (_delivered, _file, _line)) as last_op
+                select max_by(_op, ({", ".join(order)})) as last_op, bool_or(_op = 'U') as was_there
                 from read_parquet({_sql_text(parts)})
-                where _key_hash in (select _key_hash from read_parquet({_sql_text(parts)}) where _op = 'D')
-                group by _key_hash
-            ) where last_op = 'D'
+                where {key} in (select {key} from read_parquet({_sql_text(parts)}) where _op = 'D')
+                group by {key}
+            ) where last_op = 'D' and was_there
             """
         ).fetchone()
         assert last is not None
         gone = int(last[0])
-    return int(row[0]), int(row[1]), gone
+    return int(row[0]), int(row[1]), gone, 0 if extract.leaves_tombstones else int(row[2])
 
 
 def _staged(connection: duckdb.DuckDBPyConnection, views: Sequence[str], current: int) -> tuple[str, int]:

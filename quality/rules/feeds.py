@@ -36,14 +36,22 @@ CHECKS = (
 def feed_files(attempts: pl.DataFrame) -> pl.DataFrame:
     """One row a delivered file, with what INT-02 and INT-03 judge; the last attempt of each file counts.
 
+    A file that feeds several extracts is judged once, as a delivery of the first of them.
     Near misses are named in out_of_scope_reason_int_03: an unchanged snapshot, a file without rows, and a re-pull or
     window that repeats exactly that of the date or slot before.
     """
     import polars as pl
 
     name = pl.col("file").str.split("/").list.last()
-    # Cloud deliveries repeat names in every slot of a day, so the slot is part of the name.
-    slotted = pl.when(pl.col("system") == "erp_fusion").then(pl.format("{}/{}", pl.col("slot"), name)).otherwise(name)
+    # Names repeat in every slot of a day (cloud) and in every database (materials management): these are part of them.
+    folder = pl.col("file").str.split("/").list.get(-2, null_on_oob=True)
+    name = (
+        pl.when(pl.col("system") == "erp_fusion")
+        .then(pl.format("{}/{}", pl.col("slot"), name))
+        .when(pl.col("system") == "mmis")
+        .then(pl.format("{}/{}", folder, name))
+        .otherwise(name)
+    )
     rows_differ = (pl.col("rows_delivered") != pl.col("manifest_rows")).fill_null(False)
     hash_differs = (~pl.col("manifest_hash_ok")).fill_null(False)
     unchanged = (
@@ -57,13 +65,13 @@ def feed_files(attempts: pl.DataFrame) -> pl.DataFrame:
     evidence = pl.when(pl.col("duplicate_of").is_not_null()).then(
         _evidence(pl.col("duplicate_of")) + pl.lit(",") + _evidence(pl.col("file"))
     )
-    return attempts.select(
+    return _first_of_each_file(attempts).select(
         pl.format(
             "feed={}.{}|date={}|file={}",
             "system",
             "extract",
             pl.col("folder_date").cast(pl.Date).cast(pl.String),
-            slotted,
+            name,
         ).alias("entity_key"),
         pl.lit("SYS").alias("facility_id"),
         pl.col("folder_date").cast(pl.Date).alias("business_date"),
@@ -81,6 +89,27 @@ def feed_files(attempts: pl.DataFrame) -> pl.DataFrame:
         (rows_differ | hash_differs).alias("differs_from_manifest"),
         pl.col("duplicate_of").alias("first_delivery"),
         pl.col("duplicate_of").is_not_null().alias("is_repeated_content"),
+    )
+
+
+def _first_of_each_file(attempts: pl.DataFrame) -> pl.DataFrame:
+    """Attempts as the head extract of each file made them; most files feed one extract only."""
+    import polars as pl
+
+    from ingest.contract import load_contracts
+
+    places = [
+        (system, name, min([names.index(name) for names in delivery.reads.values() if name in names], default=0), order)
+        for system, contract in load_contracts().items()
+        for delivery in contract.deliveries
+        for order, name in enumerate(delivery.extracts)
+    ]
+    ranks = pl.DataFrame(places, schema=["system", "extract", "place", "order"], orient="row")
+    return (
+        attempts.join(ranks, on=["system", "extract"], how="left", maintain_order="left")
+        .sort("place", "order", nulls_last=True, maintain_order=True)
+        .unique(["system", "file"], keep="first", maintain_order=True)
+        .select(attempts.columns)
     )
 
 

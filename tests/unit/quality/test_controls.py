@@ -205,6 +205,54 @@ def test_a_staging_view_that_multiplies_rows_does_not_add_up(warehouse):
     assert hops["landed"] < hops["staged"] + hops["superseded"] + hops["excluded"]
 
 
+def test_a_feed_that_no_model_stages_adds_up_and_says_so(warehouse):
+    def charge(key, quantity):
+        return (key, "U", "20260401/0600", {"message_id": str(key), "ft1_qty": quantity})
+
+    warehouse.land("ehr_hl7.DFT_P03_FT1", [charge(1, "1"), charge(2, "-1")], repeated=1)
+    hops, reasons = warehouse.of("ehr_hl7.DFT_P03_FT1")
+    assert (hops["landed"], hops["staged"], hops["superseded"], hops["excluded"]) == (2, 2, 0, 0)
+    assert reasons == {}
+    (staged,) = [row for row in warehouse.totals() if row[0] == "staged"]
+    assert staged[5] == {"current, no staging model reads it": "2"}
+
+
+def test_a_feed_that_a_model_stages_says_nothing_of_the_kind(warehouse):
+    warehouse.land("ehr.PATIENT", [patient(1, "20260401/0000")])
+    warehouse.stage("ehr.PATIENT", "stg_ehr__patient", "true")
+    assert [row[5] for row in warehouse.totals() if row[0] == "staged"] == [{}]
+
+
+def test_a_version_of_a_resource_is_superseded_by_a_later_one_and_a_deletion_is_counted(warehouse):
+    def device(key, resource, version, updated, op="U"):
+        values = {"id": resource, "version_id": version, "last_updated": updated}
+        return (key, op, "20260401/0000", values)
+
+    warehouse.land(
+        "ehr_fhir.Device",
+        [
+            device(1, "a", "1", "2026-04-01T05:00:00Z"),
+            device(2, "a", "2", "2026-04-01T06:00:00.500Z"),
+            device(3, "b", "1", "2026-04-01T05:00:00Z"),
+            device(4, "c", "1", "2026-04-01T09:00:00Z"),
+        ],
+    )
+    warehouse.land(
+        "ehr_fhir.Device",
+        [
+            device(5, "b", None, "2026-04-01T03:00:00-04:00", "D"),
+            # Came back after it was deleted, and one that was never seen.
+            device(6, "c", None, "2026-04-01T08:00:00Z", "D"),
+            device(7, "d", None, "2026-04-01T08:00:00Z", "D"),
+        ],
+    )
+    # What a delivery says of deletions lands as a row of it.
+    warehouse.attempts[-1] |= {"rows_landed": 3, "rows_delivered": 3}
+    hops, reasons = warehouse.of("ehr_fhir.Device")
+    assert (hops["landed"], hops["staged"], hops["superseded"], hops["excluded"]) == (7, 2, 1, 4)
+    assert reasons == {"deleted": 1, "says what is deleted": 3}
+
+
 def test_lines_are_counted_by_state_in_rows_quantities_and_dollars(warehouse):
     warehouse.execute(
         "create schema facts",

@@ -533,3 +533,33 @@ def test_a_file_of_a_cloud_slot_is_named_with_its_slot(court):
     }
     (key,) = court.fired(attempts=[attempt])
     assert key == ("INT-02", "feed=erp_fusion.PO_LINES|date=2026-04-30|file=0600/PO_LINES.zip")
+
+
+def test_a_table_of_one_of_several_databases_is_named_with_its_folder(court):
+    attempts = [
+        {
+            "system": "mmis",
+            "extract": "ITEM",
+            "file": f"mmis/20260430/db{number}/ITEM.txt",
+            "manifest_hash_ok": False,
+        }
+        for number in (1, 2)
+    ]
+    assert set(court.fired(attempts=attempts)) == {
+        ("INT-02", f"feed=mmis.ITEM|date=2026-04-30|file=db{number}/ITEM.txt") for number in (1, 2)
+    }
+
+
+def test_a_file_that_feeds_several_extracts_is_judged_once_as_the_first_of_them(court):
+    twice = [
+        {"system": "ehr_hl7", "extract": extract, "file": "ehr_hl7/20260430/MFN_20260430_07.hl7", "duplicate_of": "x"}
+        for extract in ("MFN_PACKAGE", "MFN_LOCATION", "MFN_ITEM")
+    ]
+    twice += [
+        {"system": "edi", "extract": extract, "file": "edi/20260430/810/S_1.edi", "duplicate_of": "x"}
+        for extract in ("INV810_LINE", "INV810_HEAD", "ENVELOPE")
+    ]
+    assert set(court.fired(attempts=twice)) == {
+        ("INT-03", "feed=ehr_hl7.MFN_ITEM|date=2026-04-30|file=MFN_20260430_07.hl7"),
+        ("INT-03", "feed=edi.ENVELOPE|date=2026-04-30|file=S_1.edi"),
+    }
