@@ -1,19 +1,28 @@
-"""Delivered text to landed Parquet: rows a second for one large extract, beside bare Polars on the same file.
+"""Delivered text to landed Parquet: rows a second for one large extract, beside its peers on the same file.
 
-The peer reads the file as text and writes Parquet, no more. Suture checks the manifest, judges the contract, tokenises,
-hashes every row against what landed before, and keeps the batch ledger.
+Suture checks the manifest, judges the contract, tokenises, hashes every row against what landed before, writes Parquet
+and keeps the batch ledger. Its peers read the file as text and write Parquet, no more: Polars; DuckDB; dlt with the
+faster of the CSV readers of its `filesystem` source; dlt given the table that pyarrow's reader makes of the file. Each
+runs in a process of its own, with its libraries loaded and the file in the page cache; the best of some runs counts,
+and the most memory that a process had.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 ROWS = 500_000
+RUNS = 3
 DAY = date(2026, 4, 30)
 
 
@@ -46,48 +55,154 @@ def _encounters(rows: int) -> str:
     return "\n".join([header, *lines, ""])
 
 
-def _timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def _charges(rows: int) -> str:
+    """HSP_TRANSACTIONS: an account a row, of which each has some forty, and its old number on a few."""
+    lines = [
+        f"{800000001 + i},{600000001 + i * 7919 % (rows // 40)},1,6,{i % 90000 / 100:.2f},{i % 5 + 1},"
+        f"2026-04-{i % 28 + 1:02d} 00:00:00,2026-04-29 00:00:00,2026-04-29 {i % 24:02d}:{i % 60:02d}:00,{i % 9000},"
+        f"0278,,C{i % 2000:04d},,OR{i % 30},57010,{i % 30000 / 100:.2f},{i % 12000},,{i // 30},,N,,,,,"
+        f"{600000001 + i % 977 if i % 50 == 0 else ''},{i % 40},{i % 7},2026-04-29 23:{i % 60:02d}:00"
+        for i in range(rows)
+    ]
+    header = (
+        "TX_ID,HSP_ACCOUNT_ID,TX_TYPE_HA_C,TX_SOURCE_HA_C,TX_AMOUNT,QUANTITY,SERVICE_DATE,TX_POST_DATE,TX_FILED_TIME,"
+        "PROC_ID,UB_REV_CODE_ID,DFLT_UB_REV_CD_ID,HCPCS_CODE,MODIFIERS,DEPARTMENT,COST_CNTR_ID,COST,SUP_ID,IMPLANT_ID,"
+        "OPTIME_LOG_ID,ORDER_ID,IS_LATE_CHARGE_YN,ORIG_REV_TX_ID,ORIG_REPOST_TX_ID,CHG_CRED_ORIG_ID,LATE_CRCTN_ORIG_ID,"
+        "OLD_HSP_ACCOUNT_ID,PAYOR_ID,BUCKET_ID,UPDATE_DATE"
+    )
+    return "\n".join([header, *lines, ""])
 
 
-def run() -> None:
-    """Print rows a second for both extracts, Suture's and the peer's."""
-    import polars as pl
+EXTRACTS: dict[str, tuple[str, Callable[[int], str]]] = {
+    "ICTRANS": ("erp_lawson", _movements),
+    "PAT_ENC_HSP": ("ehr", _encounters),
+    "HSP_TRANSACTIONS": ("hb", _charges),
+}
 
+
+def _deliver(root: Path, extract: str, rows: int) -> Path:
+    """A delivery below `root` with its manifest."""
+    system, text = EXTRACTS[extract]
+    folder = root / "landing" / system / DAY.strftime("%Y%m%d")
+    folder.mkdir(parents=True)
+    file = folder / f"{extract}.csv"
+    file.write_text(text(rows), encoding="utf-8", newline="")
+    if system == "erp_lawson":
+        (folder / "_counts.txt").write_text(f"extract,row_count\n{extract},{rows}\n")
+    else:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        (folder / "_manifest.csv").write_text(f"extract,row_count,hash_total\n{extract},{rows},{digest}\n")
+    return file
+
+
+def _suture(root: Path, file: Path, scratch: Path) -> Callable[[], object]:
     from ingest.clock import AsOf
     from ingest.run import ingest
 
-    for system, extract, text in (
-        ("erp_lawson", "ICTRANS", _movements(ROWS)),
-        ("ehr", "PAT_ENC_HSP", _encounters(ROWS)),
-    ):
+    as_of, system = AsOf.parse(DAY.isoformat()), file.parts[-3]
+    # A hundred rows load what a run loads.
+    _deliver(scratch, file.stem, 100)
+    ingest(scratch / "landing", scratch / "warm", as_of, "warm", systems=[system])
+    (scratch / "nothing").mkdir()
+    ingest(scratch / "nothing", scratch / "home", as_of, "home", systems=[system])
+
+    def landed() -> None:
+        report = ingest(root / "landing", scratch / "home", as_of, "bench", systems=[system])
+        assert sum(counts.rows_landed for counts in report.extracts) == ROWS
+
+    return landed
+
+
+def _polars(root: Path, file: Path, scratch: Path) -> Callable[[], object]:
+    import polars as pl
+
+    return lambda: pl.read_csv(file, infer_schema=False).write_parquet(scratch / "bare.parquet")
+
+
+def _duckdb(root: Path, file: Path, scratch: Path) -> Callable[[], object]:
+    import duckdb
+
+    connection = duckdb.connect()
+    target = scratch / "bare.parquet"
+    return lambda: connection.execute(
+        f"copy (select * from read_csv('{file}', all_varchar = true)) to '{target}' (format parquet)"
+    )
+
+
+def _dlt(root: Path, file: Path, scratch: Path, is_table: bool = False) -> Callable[[], object]:
+    os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
+    import dlt
+    import pyarrow as pa
+    import pyarrow.csv as csv
+    from dlt.sources.filesystem import filesystem, read_csv_duckdb
+
+    pipeline = dlt.pipeline(
+        "bench",
+        pipelines_dir=str(scratch / "pipelines"),
+        destination=dlt.destinations.filesystem(bucket_url=(scratch / "dlt").as_uri()),
+        dataset_name="raw",
+    )
+    names = file.open(encoding="utf-8").readline().rstrip("\n").split(",")
+    text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+
+    def table() -> Iterator[pa.Table]:
+        yield csv.read_csv(file, convert_options=text)
+
+    def rows() -> object:
+        if is_table:
+            return dlt.resource(table, name="rows")
+        files = filesystem(bucket_url=file.parent.as_uri(), file_glob=file.name)
+        return files | read_csv_duckdb(use_pyarrow=True, all_varchar=True)
+
+    return lambda: pipeline.run(rows(), table_name="rows", loader_file_format="parquet")
+
+
+def _dlt_table(root: Path, file: Path, scratch: Path) -> Callable[[], object]:
+    return _dlt(root, file, scratch, is_table=True)
+
+
+PEERS = {"Suture": _suture, "Polars": _polars, "DuckDB": _duckdb, "dlt": _dlt, "dlt with pyarrow": _dlt_table}
+
+
+def child(peer: str, root: Path, file: Path) -> None:
+    """Print the seconds that a peer takes for the file, and the most memory that this process had, in bytes."""
+    with tempfile.TemporaryDirectory(dir=root) as scratch:
+        work = PEERS[peer](root, file, Path(scratch))
+        file.read_bytes()
+        started, spent = time.perf_counter(), time.process_time()
+        work()
+        seconds, spent = time.perf_counter() - started, time.process_time() - spent
+    print(json.dumps([seconds, spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+
+
+def _measured(root: Path, file: Path) -> dict[str, tuple[float, float, int]]:
+    """Best seconds and processor seconds and most memory of each peer; they take turns, so that all have equal luck."""
+    runs: dict[str, list[tuple[float, float, int]]] = {peer: [] for peer in PEERS}
+    for _ in range(RUNS):
+        for peer, figures in runs.items():
+            command = [sys.executable, "-m", "benchmarks.landing", peer, str(root), str(file)]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            figures.append(tuple(json.loads(said.splitlines()[-1])))
+    return {
+        peer: (min(each[0] for each in figures), min(each[1] for each in figures), max(each[2] for each in figures))
+        for peer, figures in runs.items()
+    }
+
+
+def run() -> None:
+    """Print rows a second and peak memory of Suture and its peers for each extract, and how Suture's time compares."""
+    for extract, (system, _) in EXTRACTS.items():
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch)
-            folder = root / "landing" / system / DAY.strftime("%Y%m%d")
-            folder.mkdir(parents=True)
-            file = folder / f"{extract}.csv"
-            file.write_text(text, encoding="utf-8", newline="")
-            if system == "erp_lawson":
-                (folder / "_counts.txt").write_text(f"extract,row_count\n{extract},{ROWS}\n")
-            else:
-                digest = hashlib.sha256(file.read_bytes()).hexdigest()
-                (folder / "_manifest.csv").write_text(f"extract,row_count,hash_total\n{extract},{ROWS},{digest}\n")
+            measured = _measured(root, _deliver(root, extract, ROWS))
+        ours = measured["Suture"]
+        for peer, (seconds, spent, memory) in measured.items():
+            compared = "" if peer == "Suture" else f"; Suture takes {ours[0] / seconds:.2f} x its time"
+            print(
+                f"landing {system}.{extract}: {peer} {ROWS / seconds:,.0f} rows/s, {seconds:.2f} s for {ROWS:,} "
+                f"({spent:.2f} s of processor), {memory / 2**20:,.0f} MB{compared}"
+            )
 
-            def bare(file: Path = file, target: Path = root / "bare.parquet") -> None:
-                pl.read_csv(file, infer_schema=False).write_parquet(target)
 
-            def landed(root: Path = root, system: str = system) -> None:
-                report = ingest(root / "landing", root / "home", AsOf.parse(DAY.isoformat()), "bench", systems=[system])
-                assert sum(counts.rows_landed for counts in report.extracts) == ROWS
-
-            # Both have their libraries loaded and the file in the page cache.
-            bare()
-            (root / "nothing").mkdir()
-            ingest(root / "nothing", root / "home", AsOf.parse(DAY.isoformat()), "warm", systems=[system])
-            peer, ours = _timed(bare), _timed(landed)
-        print(
-            f"landing {system}.{extract}: {ROWS / ours:,.0f} rows/s, {ours:.1f} s for {ROWS:,}; "
-            f"bare Polars {ROWS / peer:,.0f} rows/s; {ours / peer:.1f} x its time"
-        )
+if __name__ == "__main__":
+    child(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -4,13 +4,15 @@ Here: type, required, closed list and pattern of every column that is read, as P
 schema.
 Not here: what the values mean to the business (quality), rows that do not split into fields (`formats`).
 
-The expressions find the rows that break a rule; the schema then has to pass all that is left, once per extract and run.
-Pandera is not asked for failure cases: they hold values, and a value may be a patient's.
+Each rule is put to each row once. Its verdict decides which rows are refused, and stands beside the rows that are left
+when the Pandera schema, which has columns, types, required columns and verdicts to check, has to pass them: once per
+extract and run. Pandera is not asked for failure cases: they hold values, and a value may be a patient's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # Lawson has no empty dates: these stand for one (quirk Q81).
 EMPTY_DATES = ("17530101", "17000101", "0")
+# The dates that stand for none, and what is blank, sort before it.
+_FIRST_DATE = "18"
 
 _STRPTIME = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", ".SSSSSS": "%.f"}
 
@@ -39,6 +43,13 @@ class Rule:
     column: str
     reason: str
     is_broken: pl.Expr
+    is_of_filled: bool = True
+    """Whether only a filled value can break it."""
+
+    @property
+    def verdict(self) -> str:
+        """Name of the rule's flag column."""
+        return f"{self.column}: {self.reason}"
 
 
 def strptime_layout(layout: str) -> str:
@@ -68,6 +79,64 @@ def null_tokens(column: Column, delivery: Delivery) -> pl.Expr:
     return pl.when(is_empty).then(None).otherwise(value).alias(column.name)
 
 
+def without_null_tokens(rows: pl.DataFrame, columns: Sequence[Column], delivery: Delivery) -> pl.DataFrame:
+    """The rows with the source's null tokens as null; a column that has none is left as it is."""
+    import polars as pl
+
+    if not rows.height or not columns:
+        return rows
+    asked = []
+    for column in columns:
+        value = pl.col(column.name)
+        if not delivery.blank_is_null:
+            maybe = value.str.len_bytes() == 0
+        elif column.type.name in ("date", "datetime"):
+            maybe = value < _FIRST_DATE
+        else:
+            # Nothing sorts below a blank but the empty value and control characters.
+            maybe = value < "!"
+        asked.append(maybe.any().alias(column.name))
+    has = rows.select(asked).row(0, named=True)
+    return rows.with_columns(null_tokens(column, delivery) for column in columns if has[column.name])
+
+
+def form_of(layout: str) -> str:
+    """Pattern that a moment, date or time of a layout has, to the digit; no day that the calendar has not.
+
+    `ISO 8601...` is FHIR R4 dateTime: a year, month or day alone, or a moment with its offset.
+    """
+    if layout.startswith("ISO 8601"):
+        offset = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+        moment = rf"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?{offset}"
+        return rf"^(?:[0-9]{{4}}(?:-(?:0[1-9]|1[0-2]))?|{_day('[0-9]{2}', '-')}(?:{moment})?)$"
+    text, form = layout, ""
+    while text:
+        day = re.match(r"(yyyy|yy)(\W?)MM\2dd", text)
+        word = next((word for word in _TIME_FORMS if text.startswith(word)), None)
+        if day is not None:
+            form += _day("[0-9]{2}" if day[1] == "yyyy" else "", re.escape(day[2]))
+            text = text[day.end() :]
+        elif word is not None:
+            form, text = form + _TIME_FORMS[word], text[len(word) :]
+        else:
+            form, text = form + re.escape(text[0]), text[1:]
+    return f"^{form}$"
+
+
+_TIME_FORMS = {"HH": "(?:[01][0-9]|2[0-3])", "mm": "[0-5][0-9]", "ss": "[0-5][0-9]", ".SSSSSS": r"\.[0-9]{6}"}
+
+
+def _day(century: str, dash: str) -> str:
+    """Days of the Gregorian calendar; years of two digits are of 1969 to 2068."""
+    year = f"{century}[0-9]{{2}}"
+    fourth = "(?:0[48]|[2468][048]|[13579][26])"
+    leap = f"(?:{century}{fourth}|(?:[02468][048]|[13579][26])00)" if century else f"(?:00|{fourth})"
+    full = f"(?:0[13578]|1[02]){dash}(?:0[1-9]|[12][0-9]|3[01])"
+    short = f"(?:0[469]|11){dash}(?:0[1-9]|[12][0-9]|30)"
+    february = f"02{dash}(?:0[1-9]|1[0-9]|2[0-8])"
+    return f"(?:{year}{dash}(?:{full}|{short}|{february})|{leap}{dash}02{dash}29)"
+
+
 def is_of_type(column: Column) -> Callable[[pl.Expr], pl.Expr] | None:
     """Whether a filled value is of the column's type; None for text, which everything is."""
     import polars as pl
@@ -77,21 +146,11 @@ def is_of_type(column: Column) -> Callable[[pl.Expr], pl.Expr] | None:
         return lambda value: value.cast(pl.Int64, strict=False).is_not_null()
     if kind.name == "decimal":
         whole, scale = kind.precision - kind.scale, kind.scale
-        form = rf"^[+-]?(?:0*\d{{1,{whole}}}(?:\.\d{{0,{scale}}}0*)?|\.\d{{1,{scale}}}0*)$"
+        form = rf"^[+-]?(?:0*[0-9]{{1,{whole}}}(?:\.[0-9]{{0,{scale}}}0*)?|\.[0-9]{{1,{scale}}}0*)$"
         return lambda value: value.str.contains(form)
-    if kind.name == "date":
-        layout = strptime_layout(kind.layout)
-        width = len(kind.layout)
-        return lambda value: (value.str.len_bytes() == width) & value.str.to_date(layout, strict=False).is_not_null()
-    if kind.name == "datetime":
-        layout = strptime_layout(kind.layout)
-        width = len(kind.layout)
-        return lambda value: (
-            (value.str.len_bytes() == width) & value.str.to_datetime(layout, strict=False, time_unit="us").is_not_null()
-        )
-    if kind.name == "time":
-        layout = strptime_layout(kind.layout)
-        return lambda value: value.str.to_time(layout, strict=False).is_not_null()
+    if kind.name in ("date", "datetime", "time"):
+        form = form_of(kind.layout)
+        return lambda value: value.str.contains(form)
     if kind.name == "boolean":
         words = list(kind.words)
         return lambda value: value.is_in(words)
@@ -108,7 +167,7 @@ def _rules(extract: Extract) -> tuple[Rule, ...]:
     for column in extract.read_columns:
         value = pl.col(column.name)
         if column.required:
-            rules.append(Rule(column.name, "required and empty", value.is_null()))
+            rules.append(Rule(column.name, "required and empty", value.is_null(), is_of_filled=False))
         of_type = is_of_type(column)
         if of_type is not None:
             rules.append(Rule(column.name, f"not a {column.type_text}", value.is_not_null() & ~of_type(value)))
@@ -125,37 +184,31 @@ def _rules(extract: Extract) -> tuple[Rule, ...]:
 
 @cache
 def pandera_schema(extract: Extract) -> pa.DataFrameSchema:
-    """Schema of the extract's rows as read: text columns, null tokens already null, dropped columns absent."""
+    """Schema of the extract's rows as read: text columns, null tokens already null, dropped columns absent.
+
+    Beside them it asks for a flag column for each rule, named by `Rule.verdict`: whether the row breaks it.
+    """
     import pandera.polars as pa
     import polars as pl
 
-    checks: dict[str, list[pa.Check]] = {column.name: [] for column in extract.read_columns}
-    for rule in _rules(extract):
-        if rule.reason != "required and empty":
-            checks[rule.column].append(_check(rule))
     columns: dict[str, Any] = {
-        column.name: pa.Column(
-            pl.String, checks=checks[column.name], nullable=not column.required, description=column.doc or None
-        )
+        column.name: pa.Column(pl.String, nullable=not column.required, description=column.doc or None)
         for column in extract.read_columns
     }
-    return pa.DataFrameSchema(columns, name=extract.feed, strict=False)
-
-
-def _check(rule: Rule) -> pa.Check:
-    import pandera.polars as pa
+    verdicts = [rule.verdict for rule in _rules(extract)]
 
     def holds(asked: Any) -> pl.LazyFrame:
-        # A null in an optional column breaks no rule; `is_broken` is false for it.
-        return asked.lazyframe.select(~rule.is_broken)
+        return asked.lazyframe.select(~pl.any_horizontal(verdicts))
 
-    return pa.Check(holds, name=rule.reason, ignore_na=False)
+    keeps_rules = [pa.Check(holds, name="breaks no rule", ignore_na=False)] if verdicts else []
+    return pa.DataFrameSchema(columns, checks=keeps_rules, name=extract.feed, strict=False)
 
 
 def split(extract: Extract, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRow]]:
     """Rows that keep the contract, and the place, value class and reason of every value that does not.
 
-    `rows` needs `_text` and `_line`. A row that breaks several rules is one bad row with several entries.
+    `rows` needs `_text` and `_line`. A row that breaks several rules is one bad row with several entries. A deletion
+    (`_op` is D) has its key alone and is not judged.
 
     Raises:
         ShapeError: good and bad rows are not all rows.
@@ -163,30 +216,52 @@ def split(extract: Extract, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[BadR
     import polars as pl
 
     rules = _rules(extract)
+    verdicts = _verdicts(rules, rows)
+    broken = verdicts.select(pl.all().any())
+    kept = [rule for rule in rules if broken[rule.verdict][0]] if rules and rows.height else []
     good = rows
     bad: list[BadRow] = []
-    broken_rules = rows.select(rule.is_broken.any().alias(f"{position}") for position, rule in enumerate(rules))
-    broken = [rules[int(name)] for name, is_broken in broken_rules.to_dicts()[0].items() if is_broken] if rules else []
-    if broken:
-        is_bad = pl.any_horizontal([rule.is_broken for rule in broken])
+    if kept:
+        is_bad = verdicts.select(pl.any_horizontal([rule.verdict for rule in kept])).to_series()
         good, refused = rows.filter(~is_bad), rows.filter(is_bad)
-        for rule in broken:
-            places = refused.filter(rule.is_broken).select("_text", "_line", _class=value_class(pl.col(rule.column)))
+        why, verdicts = verdicts.filter(is_bad), verdicts.filter(~is_bad)
+        for rule in kept:
+            places = refused.filter(why[rule.verdict]).select("_text", "_line", _class=value_class(pl.col(rule.column)))
             bad.extend(BadRow(text, line, rule.column, kind, rule.reason) for text, line, kind in places.iter_rows())
         if good.height + refused.height != rows.height or len({(row.index, row.line) for row in bad}) != refused.height:
             raise ShapeError(f"{extract.feed}: {rows.height} rows judged, {good.height} good, {refused.height} bad")
-    _pass(extract, good)
+    judged = good.hstack(verdicts)
+    _pass(extract, judged.filter(pl.col("_op") != "D") if _has_deletions(good) else judged)
     return good, bad
 
 
-def _pass(extract: Extract, good: pl.DataFrame) -> None:
+def _has_deletions(rows: pl.DataFrame) -> bool:
+    return "_op" in rows.columns and bool((rows["_op"] == "D").any())
+
+
+def _verdicts(rules: Sequence[Rule], rows: pl.DataFrame) -> pl.DataFrame:
+    """One flag a rule and row: whether the row breaks it. A column without any value breaks none but being required."""
+    import polars as pl
+
+    is_judged = pl.col("_op") != "D" if _has_deletions(rows) else None
+    flags = []
+    for rule in rules:
+        values = rows[rule.column]
+        if rule.is_of_filled and values.null_count() == values.len():
+            flags.append(pl.repeat(False, pl.len()).alias(rule.verdict))
+        else:
+            flags.append((rule.is_broken if is_judged is None else rule.is_broken & is_judged).alias(rule.verdict))
+    return rows.select(flags)
+
+
+def _pass(extract: Extract, judged: pl.DataFrame) -> None:
     """Nothing lands that the Pandera schema has not passed."""
     import pandera.errors
     from pandera.config import ValidationDepth, config_context
 
     with config_context(validation_depth=ValidationDepth.SCHEMA_AND_DATA):
         try:
-            pandera_schema(extract).validate(good, lazy=True)
+            pandera_schema(extract).validate(judged, lazy=True)
         except pandera.errors.SchemaErrors:
             # Its failure cases hold values: they must not travel with the error.
             raise ShapeError(f"{extract.feed}: rows found good break the schema") from None

@@ -3,24 +3,30 @@
 Here: binding by header name, splitting rows, telling ragged and undecodable rows apart.
 Not here: types, required columns, closed lists (`shape`); zip parts (`bicc`).
 
-Fast path: texts with one header are joined, every line gets a sentinel field, and Polars parses them in one call. A
-row whose sentinel is not in its place is ragged; a row count that is not the line count means a quoted line break or
-a stray quote. Then, and for text that does not decode, the slow path reads line by line, so that one bad row costs
-one row.
+Texts with one header are parsed in one engine call, on the first of three paths that can tell what they say:
+
+1. Without quotes, a text that holds as many delimiters as its lines must have, and no line with too many, has no
+   ragged row: the bytes are parsed as they are.
+2. Every line gets a sentinel field. A row whose sentinel is not in its place is ragged; a row count that is not the
+   line count means a quoted line break or a stray quote.
+3. Line by line, also for text that does not decode, so that one bad row costs one row.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ingest.formats.reading import BadRow, Text, Unreadable
+from ingest.formats.reading import BadRow, Content, Look, Piece, Reading, Text, Unreadable
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ingest.contract import Delivery, Extract
 
 _SENTINEL = "\x01"
 # A quoted field that spans more lines than this is taken for a stray quote: one bad line, not a swallowed file.
@@ -81,22 +87,51 @@ def is_cut(content: bytes) -> bool:
 
 def count_rows(content: bytes, dialect: Dialect) -> int:
     """Records below the header, blank lines apart; lines inside quoted fields do not count."""
-    body = _body(content)
-    if not body:
+    start = content.find(b"\n") + 1
+    if not start or start == len(content):
         return 0
     quote = dialect.quote.encode()
-    if quote not in body:
-        lines = body.count(b"\n") + (not body.endswith(b"\n"))
-        return lines - _blank_lines(body)
+    if content.find(quote, start) < 0:
+        ends, has_blank = _line_ends(content)
+        lines = ends - 1 + (not content.endswith(b"\n"))
+        return lines - (_blank_lines(content) if has_blank else 0)
+    body = content[start:]
     if body.count(quote) % 2:
         return sum(1 for _ in _records(_decoded_lines(body, dialect), dialect, None))
     return _count_quoted(body, quote)
 
 
-def _blank_lines(body: bytes) -> int:
-    if b"\n\n" not in body and not body.startswith(b"\n") and b"\r" not in body:
-        return 0
-    return sum(1 for line in body.split(b"\n")[:-1] if not line.strip(b"\r")) + (body.rsplit(b"\n", 1)[-1] == b"\r")
+# Whole texts are looked through in spans that fit the processor's cache.
+_SPAN = 1 << 18
+
+
+def _line_ends(content: bytes) -> tuple[int, bool]:
+    """How many newlines there are, and whether a line below the header may be blank."""
+    import numpy as np
+
+    view, has_returns = np.frombuffer(content, np.uint8), b"\r" in content
+    ends, has_blank = 0, False
+    for at in range(0, view.size, _SPAN):
+        span = view[at : at + _SPAN + 1]
+        is_end = span == 10
+        ends += int(np.count_nonzero(is_end[:_SPAN]))
+        if not has_blank:
+            follows = is_end[1:] | (span[1:] == 13) if has_returns else is_end[1:]
+            has_blank = bool((is_end[:-1] & follows).any())
+    return ends, has_blank
+
+
+def _count_byte(content: bytes, byte: int) -> int:
+    import numpy as np
+
+    view = np.frombuffer(content, np.uint8)
+    return sum(int(np.count_nonzero(view[at : at + _SPAN] == byte)) for at in range(0, view.size, _SPAN))
+
+
+def _blank_lines(content: bytes) -> int:
+    """Lines below the header, the last one with or without its end, that hold nothing but carriage returns."""
+    lines = content.split(b"\n")
+    return sum(1 for line in lines[1:-1] if not line.strip(b"\r")) + (lines[-1] == b"\r")
 
 
 def _count_quoted(body: bytes, quote: bytes) -> int:
@@ -128,60 +163,137 @@ def parse(texts: Iterable[Text], dialect: Dialect) -> Iterator[Parsed]:
         yield from _parse_group(group, header, dialect)
 
 
+@dataclass(frozen=True)
+class _Plain:
+    """A text that an engine can split: UTF-8, lines that end in LF or CR LF and are all there."""
+
+    text: Text
+    content: bytes
+    """The text, its header line included."""
+    lines: int
+    """Lines below the header."""
+
+    @property
+    def body_start(self) -> int:
+        return self.content.find(b"\n") + 1
+
+    def body(self) -> bytes:
+        body = self.content[self.body_start :]
+        return body if body.endswith(b"\n") else body + b"\n"
+
+
 def _parse_group(group: Sequence[Text], header: tuple[str, ...], dialect: Dialect) -> Iterator[Parsed]:
-    plain: list[tuple[Text, bytes]] = []
+    plain: list[_Plain] = []
     odd: list[Text] = []
     for text in group:
-        body = _plain_body(text.content, dialect)
-        if body is None:
+        each = _plain(text, dialect)
+        if each is None:
             odd.append(text)
-        elif body:
-            plain.append((text, body))
+        elif each.lines:
+            plain.append(each)
     if plain:
-        parsed = _parse_plain(plain, header, dialect)
+        parsed = _parse_whole(plain, header, dialect) or _parse_marked(plain, header, dialect)
         if parsed is not None:
             yield parsed
         elif len(plain) == 1:
-            odd.append(plain[0][0])
+            odd.append(plain[0].text)
         else:
             # Some file of the group has a quoted line break or a stray quote: find it, keep the others fast.
             middle = len(plain) // 2
-            yield from _parse_group([text for text, _ in plain[:middle]], header, dialect)
-            yield from _parse_group([text for text, _ in plain[middle:]], header, dialect)
+            yield from _parse_group([each.text for each in plain[:middle]], header, dialect)
+            yield from _parse_group([each.text for each in plain[middle:]], header, dialect)
     for text in odd:
         yield _parse_slowly(text, header, dialect)
 
 
-def _plain_body(content: bytes, dialect: Dialect) -> bytes | None:
-    """The body as UTF-8 with plain line ends, or None when only the slow path can tell what it says."""
-    body = _body(content)
-    if b"\r" in body:
-        body = body.replace(b"\r\n", b"\n")
-        if b"\r" in body:
-            return None
-    if b"\n\n" in body or body.startswith(b"\n") or _SENTINEL.encode() in body or b"\x00" in body:
+def _plain(text: Text, dialect: Dialect) -> _Plain | None:
+    """The text as an engine can split it, or None when only the slow path can tell what it says."""
+    content = text.content
+    if b"\x00" in content:
         return None
-    if not body.isascii():
+    ends, has_blank = _line_ends(content)
+    if not ends:
+        return _Plain(text, b"", 0)
+    if has_blank or (b"\r" in content and _has_lone_return(content)):
+        return None
+    if not content.isascii():
         try:
-            decoded = body.decode(dialect.encoding)
+            decoded = content.decode(dialect.encoding)
         except UnicodeDecodeError:
             return None
         if dialect.encoding != "utf-8":
-            body = decoded.encode()
-    return body if not body or body.endswith(b"\n") else body + b"\n"
+            content = decoded.encode()
+    return _Plain(text, content, ends - content.endswith(b"\n"))
 
 
-def _parse_plain(plain: Sequence[tuple[Text, bytes]], header: tuple[str, ...], dialect: Dialect) -> Parsed | None:
+def _has_lone_return(content: bytes) -> bool:
+    """Whether a carriage return below the header does not belong to a line end."""
+    start = content.find(b"\n") + 1
+    return content.count(b"\r", start) != content.count(b"\r\n", start)
+
+
+def _parse_whole(plain: Sequence[_Plain], header: tuple[str, ...], dialect: Dialect) -> Parsed | None:
+    """Rows of texts without quotes and without a ragged row; None when they are not such."""
     import polars as pl
 
-    lines = [body.count(b"\n") for _, body in plain]
+    quote, delimiter = dialect.quote.encode(), dialect.delimiter.encode()
+    if len(delimiter) != 1:
+        return None
+    separators = 0
+    for each in plain:
+        if each.content.find(quote, each.body_start) >= 0:
+            return None
+        separators += _count_byte(each.content, delimiter[0]) - each.content.count(delimiter, 0, each.body_start)
+    lines = sum(each.lines for each in plain)
+    if separators != lines * (len(header) - 1):
+        return None
+    is_one = len(plain) == 1
+    try:
+        # A line with too many fields is an error here; without one, as many delimiters mean no line with too few.
+        frame = pl.read_csv(
+            plain[0].content if is_one else b"".join(each.body() for each in plain),
+            schema=dict.fromkeys(header, pl.String),
+            has_header=False,
+            skip_lines=1 if is_one else 0,
+            separator=dialect.delimiter,
+            quote_char=None,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    if frame.shape != (lines, len(header)):
+        return None
+    return Parsed(header, _placed(frame, plain))
+
+
+def _placed(frame: pl.DataFrame, plain: Sequence[_Plain]) -> pl.DataFrame:
+    """The rows with `_text` and `_line` of every line below the headers."""
+    import numpy as np
+    import polars as pl
+
+    counts = np.asarray([each.lines for each in plain], dtype=np.int64)
+    texts = np.asarray([each.text.index for each in plain], dtype=np.int64)
+    firsts = np.asarray([each.text.first_line for each in plain], dtype=np.int64) + 1
+    before = np.cumsum(counts) - counts
+    lines = np.arange(counts.sum(), dtype=np.int64) + np.repeat(firsts - before, counts)
+    # In one piece: otherwise the engine puts the pieces of all columns together at every step.
+    return frame.rechunk().with_columns(pl.Series("_text", np.repeat(texts, counts)), pl.Series("_line", lines))
+
+
+def _parse_marked(plain: Sequence[_Plain], header: tuple[str, ...], dialect: Dialect) -> Parsed | None:
+    """Rows of texts, with the ragged rows told apart by a sentinel; None when a record may not be a line."""
+    import polars as pl
+
+    if any(_SENTINEL.encode() in each.content for each in plain):
+        return None
     names = [f"c{position}" for position in range(len(header))]
     mark = f"{dialect.delimiter}{_SENTINEL}\n".encode()
     head = dialect.delimiter.join([*names, "end"]).encode() + b"\n"
-    joined = head + b"".join(body for _, body in plain).replace(b"\n", mark)
+    joined = b"".join(each.body() for each in plain)
+    if b"\r" in joined:
+        joined = joined.replace(b"\r\n", b"\n")
     try:
         frame = pl.read_csv(
-            joined,
+            head + joined.replace(b"\n", mark),
             separator=dialect.delimiter,
             quote_char=dialect.quote,
             infer_schema=False,
@@ -191,28 +303,20 @@ def _parse_plain(plain: Sequence[tuple[Text, bytes]], header: tuple[str, ...], d
     except pl.exceptions.PolarsError:
         # The engine's message quotes the value it stumbled over: it must not travel.
         return None
-    if frame.height != sum(lines):
+    if frame.height != sum(each.lines for each in plain):
         return None
-    import numpy as np
-
-    counts = np.asarray(lines, dtype=np.int64)
-    starts = np.repeat(np.cumsum(counts) - counts, counts)
-    frame = frame.with_columns(
-        pl.Series("_text", np.repeat(np.asarray([text.index for text, _ in plain], dtype=np.int64), counts)),
-        pl.Series("_line", np.arange(frame.height, dtype=np.int64) - starts + 2),
-    )
+    frame = _placed(frame, plain)
     whole = pl.col("end").eq_missing(_SENTINEL)
     bad: list[BadRow] = []
-    ragged = frame.filter(~whole)
-    if ragged.height:
+    if not frame.select(whole.all()).item():
         # Quotes that open in one line and close in another can shift fields without changing the row count.
-        if any(dialect.quote.encode() in body for _, body in plain):
+        if dialect.quote.encode() in joined:
             return None
-        kinds = ragged.select("_text", "_line", few=pl.col("end").is_null())
-        bad = [
-            BadRow(index, line, None, "too few fields" if few else "too many fields", "ragged row")
-            for index, line, few in kinds.iter_rows()
-        ]
+        lines = joined.split(b"\n")
+        delimiter = dialect.delimiter.encode()
+        for row, index, line in frame.with_row_index("row").filter(~whole).select("row", "_text", "_line").iter_rows():
+            kind = "too few fields" if lines[row].count(delimiter) < len(header) - 1 else "too many fields"
+            bad.append(BadRow(index, line, None, kind, "ragged row"))
         frame = frame.filter(whole)
     frame = frame.drop("end").rename(dict(zip(names, header, strict=True)))
     return Parsed(header, frame, bad)
@@ -226,10 +330,10 @@ def _parse_slowly(text: Text, header: tuple[str, ...], dialect: Dialect) -> Pars
     bad: list[BadRow] = []
     for line, fields, trouble in _records(_decoded_lines(_body(text.content), dialect), dialect, len(header)):
         if trouble is not None:
-            bad.append(BadRow(text.index, line, None, *trouble))
+            bad.append(BadRow(text.index, line + text.first_line - 1, None, *trouble))
         else:
             rows.append(fields)
-            numbers.append(line)
+            numbers.append(line + text.first_line - 1)
     columns: list[list[str | None]] = [[row[position] or None for row in rows] for position in range(len(header))]
     frame = pl.DataFrame(
         {
@@ -311,3 +415,97 @@ def _split(text: str, dialect: Dialect) -> tuple[list[str] | None, bool]:
     except csv.Error as trouble:
         return None, "unexpected end of data" in str(trouble)
     return (records[0] if len(records) == 1 else None), False
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+# Control characters that stand in for a quote that the text has not, and for an escaped delimiter.
+_STAND_INS = tuple(bytes([code]) for code in (*range(2, 9), *range(14, 32)))
+
+
+def look(content: Content, delivery: Delivery, extracts: Sequence[Extract]) -> Look:
+    """Rows, header and end of a delivery or zip part of the one extract that it feeds."""
+    extract = extracts[0]
+    text = content if isinstance(content, bytes) else content[:]
+    dialect = _dialect([text], delivery)
+    rows = {extract.name: count_rows(text, dialect)}
+    is_whole = not is_cut(text)
+    try:
+        header = header_of(text, dialect)
+    except Unreadable as trouble:
+        return Look(rows, refusal=str(trouble), is_cut=not is_whole)
+    missing = [name for name in extract.must_have if name not in header]
+    if missing:
+        return Look(rows, refusal=f"required columns missing: {', '.join(missing)}", is_cut=not is_whole)
+    drift = [(_plain_name(name), "added") for name in header if name not in extract.columns]
+    drift += [
+        (name, "missing") for name, column in extract.columns.items() if name not in header and not column.from_path
+    ]
+    return Look(rows, drift=tuple(drift), is_cut=not is_whole)
+
+
+def pieces(content: Content, size: int) -> Iterator[Piece]:
+    """All of a delivery: rows cannot be read without the header line at its top."""
+    yield Piece(0, len(content), 1)
+
+
+def read(texts: Sequence[Text], delivery: Delivery, extracts: Sequence[Extract]) -> dict[str, Reading]:
+    """Rows of every extract; a column that the header does not name is null.
+
+    A header that cannot be read raises `Unreadable`; `look` has refused such texts.
+    """
+    return {
+        extract.name: _read_extract([text for text in texts if _feeds(text, extract, extracts)], delivery, extract)
+        for extract in extracts
+    }
+
+
+def _feeds(text: Text, extract: Extract, extracts: Sequence[Extract]) -> bool:
+    return extract.name in text.extracts if text.extracts else extract is extracts[0]
+
+
+def _read_extract(texts: Sequence[Text], delivery: Delivery, extract: Extract) -> Reading:
+    import polars as pl
+
+    columns = [column.name for column in extract.read_columns]
+    empty = pl.DataFrame(schema={**dict.fromkeys(columns, pl.String), "_text": pl.Int64, "_line": pl.Int64})
+    frames: list[pl.DataFrame] = []
+    bad: list[BadRow] = []
+    dialect = _dialect([text.content for text in texts], delivery)
+    for parsed in parse(_unescaped(texts, delivery, dialect), dialect):
+        absent = [pl.lit(None, pl.String).alias(name) for name in columns if name not in parsed.header]
+        frames.append(parsed.frame.with_columns(absent).select(*columns, "_text", "_line"))
+        bad.extend(parsed.bad)
+    frame = pl.concat(frames) if frames else empty
+    if delivery.escape:
+        stand_in = _stand_in([text.content for text in texts], dialect.quote.encode()).decode()
+        frame = frame.with_columns(pl.col(columns).str.replace_all(stand_in, delivery.delimiter, literal=True))
+    return Reading(frame.sort("_text", "_line") if len(frames) > 1 else frame, bad)
+
+
+def _unescaped(texts: Sequence[Text], delivery: Delivery, dialect: Dialect) -> Sequence[Text]:
+    """Texts in which a delimiter that belongs to a value is a character that they have not."""
+    if not delivery.escape:
+        return texts
+    escaped = f"{delivery.escape}{delivery.delimiter}".encode()
+    stand_in = _stand_in([text.content for text in texts], dialect.quote.encode())
+    return [replace(text, content=text.content.replace(escaped, stand_in)) for text in texts]
+
+
+def _dialect(contents: Sequence[bytes], delivery: Delivery) -> Dialect:
+    """The dialect of a delivery; a text without quoting gets a quote character that does not occur in it."""
+    quote = delivery.quote or _stand_in(contents).decode()
+    return Dialect(delivery.delimiter, quote, delivery.encoding)
+
+
+def _stand_in(contents: Sequence[bytes], taken: bytes = b"") -> bytes:
+    for mark in _STAND_INS:
+        if mark != taken and not any(mark in content for content in contents):
+            return mark
+    raise Unreadable("holds every control character")
+
+
+def _plain_name(name: str) -> str:
+    """A header name fit for a notice: a line of data that stands where the header should be must not be told."""
+    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", name) else "(not a column name)"

@@ -6,8 +6,11 @@ import io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.contract import load_contracts
+from ingest.formats import delimited
 from ingest.formats.delimited import Dialect, count_rows, header_of, is_cut, parse
-from ingest.formats.reading import Text, Unreadable
+from ingest.formats.reading import Piece, Text, Unreadable
+from ingest.shape import null_tokens
 
 COMMA = Dialect()
 LATIN = Dialect(encoding="cp1252")
@@ -136,3 +139,107 @@ def test_whatever_a_csv_writer_writes_is_read_back(rows, line_end):
 def test_any_bytes_below_a_header_become_rows_or_bad_rows_and_never_an_error(body):
     rows, bad = read(b"a,b\n" + body)
     assert len({line for line, *_ in rows} & {line for line, *_ in bad}) == 0
+
+
+# ------------------------------------------------------------------------------------------------ as a format
+
+MMIS, EHR = load_contracts()["mmis"], load_contracts()["ehr"]
+ITEM, CODES = MMIS.extracts["ITEM"], MMIS.extracts["CODE_TABLE"]
+ITEM_HEAD = "|".join(ITEM.columns).encode()
+
+
+def item(*first):
+    """A line of the item table: its first fields, the others empty."""
+    return "|".join([*first, *[""] * (len(ITEM.columns) - len(first))]).encode("cp1252") + b"\r\n"
+
+
+def reading(*texts, extracts=(ITEM,), delivery=MMIS.delivery):
+    return delimited.read(
+        [Text(number, text, extracts=(extracts[0].name,)) for number, text in enumerate(texts)], delivery, extracts
+    )[extracts[0].name]
+
+
+def test_a_table_without_quoting_takes_a_quote_as_a_character():
+    lines = item("1", "2", "A1", '5" DRILL', '"', '""') + item("2", "2", "A2", 'an "open one')
+    frame = reading(ITEM_HEAD + b"\r\n" + lines).frame
+    assert frame["DESCR"].to_list() == ['5" DRILL', 'an "open one']
+    assert (frame["DESCR1"][0], frame["DESCR2"][0]) == ('"', '""')
+    assert frame["_line"].to_list() == [2, 3]
+
+
+def test_an_escaped_pipe_belongs_to_the_value_and_trailing_blanks_stay():
+    lines = item("1", "2", "A1", r"STENT 4\|5 MM  ") + item("2", "2", "A2", "\\|", r"a\b") + item("3", "2", "A3")
+    read = reading(ITEM_HEAD + b"\r\n" + lines)
+    assert read.frame["DESCR"].to_list() == ["STENT 4|5 MM  ", "|", None]
+    assert read.frame["DESCR1"].to_list() == [None, r"a\b", None]
+    assert read.bad == []
+
+
+def test_text_of_one_byte_a_character_is_read_as_cp1252_and_an_undefined_byte_costs_its_row():
+    good = item("1", "2", "A1", "M\u00fcller \u20ac 5")
+    read = reading(ITEM_HEAD + b"\r\n" + good + b"2|2|A2|\x81" + b"|" * 14 + b"\r\n" + good)
+    assert read.frame["DESCR"].to_list() == ["M\u00fcller \u20ac 5"] * 2
+    assert [(row.line, row.reason) for row in read.bad] == [(3, "does not decode")]
+
+
+def test_a_pipe_too_many_or_too_few_is_a_ragged_row():
+    read = reading(ITEM_HEAD + b"\r\n" + item("1", "2") + b"2|2\r\n" + item("3", "2")[:-2] + b"|x\r\n" + item("4", "2"))
+    assert read.frame["ITEM_ID"].to_list() == ["1", "4"]
+    assert [(row.line, row.value_class) for row in read.bad] == [(3, "too few fields"), (4, "too many fields")]
+
+
+def test_stand_ins_for_quotes_and_pipes_are_characters_that_the_text_has_not():
+    odd = "".join(chr(code) for code in range(2, 7))
+    read = reading(ITEM_HEAD + b"\r\n" + item("1", "2", "A1", odd + r"\|"))
+    assert read.frame["DESCR"].to_list() == [odd + "|"]
+
+
+def test_blanks_are_no_values_where_the_contract_says_so():
+    frame = reading(ITEM_HEAD + b"\r\n" + item("1", "2", "A1", "   ", "")).frame
+    nulls = frame.select(null_tokens(column, MMIS.delivery) for column in ITEM.read_columns)
+    assert nulls["DESCR"].to_list() == nulls["DESCR1"].to_list() == [None]
+
+
+def test_a_column_that_the_path_gives_is_not_missing_from_the_file():
+    text = b"TYPE_CD|CODE|DESCR\r\nUM|000101EA|EACH\r\n"
+    look = delimited.look(text, MMIS.delivery, [CODES])
+    assert (dict(look.rows), look.refusal, look.drift, look.is_cut) == ({"CODE_TABLE": 1}, None, (), False)
+    assert reading(text, extracts=(CODES,)).frame.rows() == [(None, "UM", "000101EA", "EACH", 0, 2)]
+
+
+def test_a_look_counts_rows_and_tells_drift_and_refusals():
+    extract = EHR.extracts["OR_LOG_ALL_PROC"]
+    head = ",".join(extract.columns)
+    look = delimited.look(f"{head},NEW COLUMN,ADDED\n".encode() + b"1,2\n", EHR.delivery, [extract])
+    assert look.rows == {"OR_LOG_ALL_PROC": 1}
+    assert look.drift == (("(not a column name)", "added"), ("ADDED", "added"))
+    assert delimited.look(head.encode(), EHR.delivery, [extract]).is_cut
+    missing = delimited.look(head.replace("LOG_ID,", "").encode() + b"\n", EHR.delivery, [extract])
+    assert missing.refusal == "required columns missing: LOG_ID"
+    assert delimited.look(b"", EHR.delivery, [extract]).refusal == "no header line"
+
+
+def test_dropped_columns_are_not_read_and_absent_ones_are_null():
+    extract = EHR.extracts["PATIENT"]
+    dropped = [name for name, column in extract.columns.items() if column.drop]
+    text = f"PAT_ID,{dropped[0]}\nZ1,told\n".encode()
+    frame = reading(text, extracts=(extract,), delivery=EHR.delivery).frame
+    assert frame.columns == [*(column.name for column in extract.read_columns), "_text", "_line"]
+    assert "told" not in frame.write_csv()
+    assert frame["PAT_ID"].to_list() == ["Z1"] and frame["PAT_MRN_ID"].to_list() == [None]
+
+
+def test_texts_of_several_extracts_are_read_apart():
+    texts = [
+        Text(4, b"TYPE_CD|CODE|DESCR\r\nUM|1|EACH\r\n", extracts=("CODE_TABLE",)),
+        Text(5, ITEM_HEAD + b"\r\n" + item("1", "2"), extracts=("ITEM",)),
+    ]
+    read = delimited.read(texts, MMIS.delivery, [ITEM, CODES])
+    assert read["ITEM"].frame["_text"].to_list() == [5]
+    assert read["CODE_TABLE"].frame["_text"].to_list() == [4]
+    assert delimited.read([], MMIS.delivery, [ITEM])["ITEM"].frame.height == 0
+
+
+def test_a_table_is_one_piece_because_of_its_header():
+    content = ITEM_HEAD + b"\r\n" + item("1", "2") * 50
+    assert list(delimited.pieces(content, 100)) == [Piece(0, len(content), 1)]
