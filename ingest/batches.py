@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ASIDE = ".aside"
 
+EVERY_ROW_REFUSED = "every row refused"
+
 ATTEMPT_COLUMNS: dict[str, tuple[str, str]] = {
     "attempt_id": (
         "varchar",
@@ -127,6 +129,11 @@ class Attempt:
     def position(self) -> tuple[str, str]:
         """Delivery order among the deliveries of an extract."""
         return (self.moment, self.file)
+
+    @property
+    def is_refused_whole(self) -> bool:
+        """Whether the file was not read at all, as against a file whose rows were all bad."""
+        return self.outcome == "quarantined" and self.reason != EVERY_ROW_REFUSED
 
 
 @dataclass(frozen=True)
@@ -276,7 +283,8 @@ class BatchLedger:
         """(batch id, feed, hash of the content, rows) of every batch in the lake."""
         return self.connection.execute(
             "select b.batch_id, p.system || '.' || p.extract, min(a.content_hash), sum(b.rows) from part_batch b"
-            " join part p on p.part = b.part left join attempt a on a.file = b.file and a.is_latest = 1"
+            " join part p on p.part = b.part left join attempt a on a.file = b.file and a.extract = p.extract"
+            " and a.is_latest = 1"
             " group by b.batch_id, p.system, p.extract order by 2, 1"
         ).fetchall()
 

@@ -7,8 +7,10 @@ stored.
 
 from __future__ import annotations
 
+import gzip
 import logging
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,12 @@ from ingest.formats import bicc
 from ingest.formats.reading import Unreadable
 from ingest.privacy import TokenKey, landed_series
 
+# Length of an ISA segment; its terminator follows.
+_ISA = 105
+
 _LOG = logging.getLogger("suture.locate")
 
-_PLACE = re.compile(r"^(?P<file>[^=|]+\.(?:csv|zip(?:![^=|:]+)?)):(?P<line>\d+)$")
+_PLACE = re.compile(r"^(?P<file>[^=|]+\.(?:csv|txt|DAT|hl7|edi|835|ndjson|zip(?:![^=|:]+)?)(?:\.gz)?):(?P<line>\d+)$")
 
 
 class NotLocated(Exception):
@@ -129,9 +134,20 @@ def _has_line(path: Path, part: str, line: int) -> bool:
     if not path.is_file():
         return False
     content = path.read_bytes()
-    if part:
-        try:
+    try:
+        if part:
             content = dict(bicc.parts(content)).get(part, b"")
-        except Unreadable:
-            return False
-    return 0 < line <= content.count(b"\n") + (not content.endswith(b"\n"))
+        elif path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (Unreadable, EOFError, OSError, zlib.error):
+        return False
+    return 0 < line <= _lines(content)
+
+
+def _lines(content: bytes) -> int:
+    """Lines as `_line` counts them: ended by CR LF, LF or CR; a line of an interchange is a segment."""
+    end = rb"(?:\r\n|\r|\n)"
+    header = content.lstrip()
+    if header.startswith(b"ISA") and len(header) > _ISA:
+        end = re.escape(header[_ISA : _ISA + 1])
+    return len(re.findall(end, content)) + (not re.search(end + rb"\s*\Z", content))

@@ -16,7 +16,7 @@ from pathlib import Path
 from ingest.batches import Attempt, BatchLedger
 from ingest.clock import AsOf
 from ingest.contract import load_contracts
-from ingest.run import IngestReport, Progress, ingest, is_refused_whole
+from ingest.run import IngestReport, Progress, ingest
 
 _SHORT = 12
 
@@ -68,7 +68,7 @@ class Explanation:
 def list_files(home: Path) -> list[RefusedFile]:
     """Deliveries that are refused whole now, by feed and in delivery order."""
     with BatchLedger(home / "lake") as ledger:
-        return [_file(attempt) for attempt in ledger.latest_attempts() if is_refused_whole(attempt)]
+        return [_file(attempt) for attempt in ledger.latest_attempts() if attempt.is_refused_whole]
 
 
 def list_rows(home: Path, limit: int | None = None) -> list[RefusedRow]:
@@ -88,7 +88,7 @@ def explain(home: Path, identity: str) -> Explanation:
         attempts = [
             attempt
             for attempt in ledger.latest_attempts()
-            if attempt.attempt_id.startswith(file_id) and attempt.rows_quarantined + is_refused_whole(attempt) > 0
+            if attempt.attempt_id.startswith(file_id) and attempt.rows_quarantined + attempt.is_refused_whole > 0
         ]
         if len(file_id) < 4 or len(attempts) != 1:
             raise UnknownId(f"{identity}: not the id of a refused file or row; `suture quarantine list` shows them")
@@ -99,7 +99,7 @@ def explain(home: Path, identity: str) -> Explanation:
             if not rows:
                 raise UnknownId(f"{identity}: line {line} of {attempt.file} is not refused")
         history = ledger.history(attempt.attempt_id)
-    whole = is_refused_whole(attempt)
+    whole = attempt.is_refused_whole
     if whole:
         advice = "have the source deliver the file again under the same name, then run again"
     else:
@@ -132,7 +132,7 @@ def replay(
         files = [
             attempt.file
             for attempt in ledger.latest_attempts()
-            if (attempt.rows_quarantined or is_refused_whole(attempt))
+            if (attempt.rows_quarantined or attempt.is_refused_whole)
             and (not ids or any(attempt.attempt_id.startswith(identity.partition(":")[0]) for identity in ids))
         ]
     return ingest(landing, home, as_of, run_id, progress=progress, again=files)

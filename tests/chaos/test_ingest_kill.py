@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from ingest import batches
-from ingest import run as ingest_run
+from ingest import extract_run as ingest_run
 from ingest.batches import BatchLedger
 from tests.unit.ingest.landing_builder import Landing, lake, row, run
 

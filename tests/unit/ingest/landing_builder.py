@@ -53,10 +53,12 @@ def row(feed: str, **values: str) -> dict[str, str]:
 
 
 def csv_text(feed: str, rows: Sequence[Mapping[str, str]], header: Sequence[str] | None = None) -> bytes:
-    delivery = CONTRACTS[feed.partition(".")[0]].delivery
+    delivery = extract_of(feed).delivery
     names = list(header or extract_of(feed).columns)
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\r\n" if feed.startswith("pou.") else "\n")
+    writer = csv.writer(
+        stream, delimiter=delivery.delimiter, lineterminator="\r\n" if feed.startswith(("pou.", "mmis.")) else "\n"
+    )
     writer.writerow(names)
     writer.writerows([each.get(name, "") for name in names] for each in rows)
     return stream.getvalue().encode(delivery.encoding)
@@ -96,7 +98,7 @@ class Landing:
         """Deliver one file and return its path relative to the landing directory."""
         system, _, name = feed.partition(".")
         contract = CONTRACTS[system]
-        relative = contract.delivery.path.format(yyyymmdd=day, hhmm=slot, extract=name)
+        relative = contract.extracts[name].delivery.path.format(yyyymmdd=day, hhmm=slot, extract=name, n="1")
         path = self.root / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         count = len(rows) if stated_rows is None else stated_rows
@@ -111,7 +113,7 @@ class Landing:
         elif content is None:
             content = csv_text(feed, rows, header)
         path.write_bytes(content)
-        if not listed:
+        if not listed or contract.delivery.manifest == "none":
             return relative
         if contract.delivery.manifest == "control_file":
             summed = extract_of(feed).control_total

@@ -1,5 +1,6 @@
 """Locate gives places in deliveries and nothing of what stands there."""
 
+import gzip
 import logging
 
 import pytest
@@ -52,3 +53,23 @@ def test_a_key_that_names_no_place_is_refused(world, key):
     landing, home = world
     with pytest.raises(NotLocated):
         locate(home, landing.root, key)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lines"),
+    [
+        ("ehr_hl7/20260101/DFT_20260101_08.hl7", b"MSH|\rPID|\rFT1|\r", 3),
+        ("ehr_hl7/20260101/ADT_20260101_08.hl7", b"MSH|\r\nPID|\r\nPV1|", 3),
+        ("edi/20260101/810/A_1.edi", b"ISA" + b"*" * 102 + b"~\nGS*1~\nST~\n", 3),
+        ("ehr_fhir/20260101/Device.1.ndjson.gz", gzip.compress(b"{}\n{}\n"), 2),
+    ],
+)
+def test_a_line_of_a_document_is_a_segment_or_a_resource(tmp_path, name, content, lines):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert [locate(tmp_path, tmp_path, f"{name}:{line}")[0].is_there for line in (1, lines, lines + 1)] == [
+        True,
+        True,
+        False,
+    ]
