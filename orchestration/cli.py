@@ -125,6 +125,68 @@ def simulate(
     )
 
 
+# ------------------------------------------------------------------------------------------------ fetch
+
+EndpointsFile = Annotated[
+    Path | None,
+    typer.Option("--endpoints", help="File of endpoints. Default: endpoints.yaml of the home.", show_default=False),
+]
+
+
+@app.command()
+def pull(
+    system: Annotated[list[str] | None, typer.Option(help="Only this system, as pou; may be repeated.")] = None,
+    endpoints: EndpointsFile = None,
+    landing: Annotated[
+        Path | None,
+        typer.Option(help="Directory to write deliveries below. Default: that of the last run.", show_default=False),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Business clock, YYYY-MM-DD[THH:MM], Chicago: dates what is read from databases and interfaces, and"
+            " leaves later folders of files where they are.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Fetch what is new from the endpoints into the landing directory."""
+    from orchestration.fetching import pull_endpoints
+
+    with _usage_errors():
+        outcome = pull_endpoints(_settings(), endpoints, landing, as_of, system or [], sys.stderr)
+    for line in outcome.lines:
+        print(line)
+    print(outcome.json_line, flush=True)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def gudid(
+    release: Annotated[Path, typer.Argument(help="A GUDID release as downloaded: zip, XML or delimited.")],
+    landing: Annotated[Path, typer.Option(help="Directory of deliveries to write below.")],
+    date: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Date of the delivery folder.")],
+) -> None:
+    """Write a release of the device database (GUDID) as a delivery of the reference data."""
+    from ingest.formats.gudid import write_delivery
+    from ingest.formats.reading import Unreadable
+
+    if not release.exists():
+        raise _stop(f"the release {release} does not exist", USAGE)
+    from orchestration.progress import reporting, timed
+
+    with reporting(sys.stderr), timed("gudid", release.name) as outcome:
+        try:
+            written = write_delivery(release, landing, date.date())
+        except Unreadable as error:
+            raise _stop(error, USAGE) from error
+        outcome.append(f"{written.devices:,} devices, {written.identifiers:,} identifiers")
+    print(
+        f"{written.folder}: {written.devices:,} devices, {written.identifiers:,} identifiers"
+        + (f", {written.lines_left_out:,} lines left out" if written.lines_left_out else "")
+    )
+
+
 # ------------------------------------------------------------------------------------------------ run
 
 Landing = Annotated[
@@ -342,12 +404,12 @@ def key_check() -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Check the installation, the instance and the last run; say what to do."""
+def doctor(endpoints: EndpointsFile = None) -> None:
+    """Check the installation, the instance, its endpoints and the last run; say what to do."""
     from orchestration.doctor import examine
 
     with _usage_errors():
-        findings = examine(_settings())
+        findings = examine(_settings(), endpoints)
     for finding in findings:
         print(finding)
     if any(finding.is_trouble for finding in findings):

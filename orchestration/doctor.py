@@ -40,9 +40,16 @@ class Finding:
         return f"{self.mark:8}{self.subject:14}{self.text}"
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Everything, in the order in which it would be put right."""
-    return [*_installation(), *_home(settings), *_key(settings), *_lake(settings), *_published(settings)]
+def examine(settings: Settings, endpoints: Path | None = None) -> list[Finding]:
+    """Everything, in the order in which it would be put right; endpoints of a file, else of the home if it has any."""
+    return [
+        *_installation(),
+        *_home(settings),
+        *_endpoints(settings, endpoints),
+        *_key(settings),
+        *_lake(settings),
+        *_published(settings),
+    ]
 
 
 def _installation() -> Iterator[Finding]:
@@ -83,6 +90,33 @@ def _home(settings: Settings) -> Iterator[Finding]:
         yield Finding(OK, "landing", str(known_landing(settings)))
     except NoLanding as error:
         yield Finding(NOTE, "landing", str(error))
+
+
+def _endpoints(settings: Settings, file: Path | None) -> Iterator[Finding]:
+    """Each endpoint connected to, logged in to and listed, all of them at once; nothing is fetched."""
+    if file is None and not settings.endpoints_file.exists():
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ingest.contract import load_contracts
+    from ingest.transports.endpoints import AnyEndpoint, EndpointError
+    from ingest.transports.pull import probe
+    from orchestration.fetching import endpoints_of
+
+    try:
+        endpoints = endpoints_of(settings, file)
+    except SettingsError as error:
+        yield Finding(TROUBLE, "endpoints", str(error))
+        return
+
+    def tried(endpoint: AnyEndpoint) -> Finding:
+        try:
+            return Finding(OK, "endpoint", f"{endpoint.name}: {probe(endpoint, load_contracts())}")
+        except EndpointError as error:
+            return Finding(TROUBLE, "endpoint", f"{endpoint.name}: {error}")
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        yield from pool.map(tried, endpoints)
 
 
 def _size(folder: Path) -> int:

@@ -98,6 +98,11 @@ class Settings:
         return self.home / "instance.json"
 
     @cached_property
+    def endpoints_file(self) -> Path:
+        """Where deliveries are pulled from, unless another file is named."""
+        return self.home / "endpoints.yaml"
+
+    @cached_property
     def run_lock(self) -> Path:
         """Held by the one run that works on this home."""
         return self.home / "run.lock"
@@ -170,6 +175,11 @@ def dbt_environment(settings: Settings, run_id: str) -> dict[str, str]:
 def adopt_environment(variables: Mapping[str, str]) -> None:
     """Set `variables` for this process and the tools it starts."""
     os.environ.update(variables)
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of this process, for what the endpoints file refers to in it."""
+    return os.environ
 
 
 def tool(name: str) -> str:

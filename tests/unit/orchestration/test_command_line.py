@@ -24,6 +24,8 @@ PROMISED = {
     "export",
     "key",
     "doctor",
+    "pull",
+    "gudid",
 }
 
 

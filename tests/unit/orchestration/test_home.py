@@ -69,10 +69,10 @@ def test_without_a_landing_directory_the_last_one_is_read_then_the_demo(tmp_path
 
 
 def test_delivered_dates_are_those_of_the_folders(tmp_path):
-    for folder in ("ehr/20260429", "pou/20260430", "pou/notes", "answer_key"):
+    for folder in ("ehr/20260429", "pou/20260430", "pou/notes", "hb/835/20260502", "answer_key"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "ehr" / "20260501").touch()
-    assert journal.delivered_dates(tmp_path) == ["2026-04-29", "2026-04-30"]
+    assert journal.delivered_dates(tmp_path) == ["2026-04-29", "2026-04-30", "2026-05-02"]
 
 
 HOLD = textwrap.dedent(
