@@ -548,7 +548,7 @@ class ExtractRun:
     def _attempt(self, file: _File, outcome: _Outcome | None) -> tuple[Attempt, list[tuple[str, BadRow]]]:
         delivered, stated = file.delivered, self._stated(file)
         bad = outcome.bad if outcome is not None else []
-        refused_rows = len({(name, row.line) for name, row in bad})
+        refused_rows = len({(name, row.line, row.row) for name, row in bad})
         rows = outcome.delivered if outcome is not None else file.rows
         landed = outcome.landed if outcome is not None else 0
         quarantined = rows if file.fate == "refused" else refused_rows

@@ -23,7 +23,8 @@ from ingest.formats.reading import Look, Text, Unreadable
 from ingest.transports.directory import Delivered
 
 # Bytes of text that are parsed and judged together, and that are kept between looking at a delivery and reading it.
-STRETCH = 128 * 2**20
+# One stretch is read while the one before it is landed, so twice as much is held.
+STRETCH = 64 * 2**20
 # A single file above this is mapped, and read in pieces of this size where its format can be cut.
 PIECE = 32 * 2**20
 _PACKED_GROWTH = 8

@@ -94,6 +94,27 @@ def test_a_bad_message_costs_itself_and_is_counted_with_its_line(landing, home):
     assert (report.rows_delivered, report.rows_landed, report.rows_quarantined) == (3, 2, 1)
 
 
+def test_rows_of_one_line_are_refused_each_for_itself(landing, home):
+    """A segment may hold several adjustments: they share their line."""
+    isa = "ISA*00*          *00*          *ZZ*PAYER          *ZZ*SHS            *260105*0700*^*00501*000000007*0*P*:~"
+    segments = [
+        "ST*835*0001",
+        "BPR*I*30*C*CHK************20260105",
+        "TRN*1*T1*1999999999",
+        "N1*PR*PAYER*XV*P1",
+        "N1*PE*SHS*XX*2000001018",
+        "LX*1",
+        "CLP*600000007*1*100*30*0*MC*C1",
+        "CAS*XX*45*60.00**253*10.00",
+    ]
+    body = "~".join([*segments, f"SE*{len(segments) + 1}*0001"]) + "~"
+    group = f"GS*HP*PAYER*SHS*20260105*0700*7*X*005010X221A1~{body}GE*1*7~"
+    put(landing, f"hb/835/{DAY}/P1_T1.835", f"{isa}{group}IEA*1*000000007~")
+    run(landing, home)
+    assert by_extract(home, "rows_landed")["REMIT_835_CLAIM"] == 1
+    assert by_extract(home, "rows_quarantined")["REMIT_835_ADJ"] == 2
+
+
 def test_nothing_of_a_patient_lands_from_a_message(landing, home):
     put(landing, f"ehr_hl7/{DAY}/DFT_{DAY}_08.hl7", charge(1, "T1"))
     run(landing, home)
