@@ -213,8 +213,8 @@ def _families(contract: SystemContract) -> list[list[Extract]]:
     """Extracts that are read from the same deliveries, together; the order is that of the contract."""
     families: dict[str, list[Extract]] = {}
     for extract in contract.extracts.values():
-        shared = extract.delivery.reads or extract.delivery.extracts
-        families.setdefault(extract.delivery.path if shared else extract.name, []).append(extract)
+        is_shared = not extract.delivery.has_extract_in_path
+        families.setdefault(extract.delivery.path if is_shared else extract.name, []).append(extract)
     return list(families.values())
 
 
