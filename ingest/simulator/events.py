@@ -38,6 +38,7 @@ class Site:
     inventory_org_code: str | None
     departments: tuple[str, ...]
     volume_share: float  # share of the system's cases
+    is_issued_at_pick: bool = False  # the case cart is issued the evening before, what is left comes back (Q66)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,21 @@ SITES: dict[str, Site] = {
         "H2", "SHS North Hospital", "erp_fusion", "10200", "NOR", "9521000001206", None, "102", 300000100000102,
         300000100000202, 300000100000302, "H02", _HOSPITAL_DEPARTMENTS, 310 / 1900,
     ),
+    "H3": Site(
+        "H3", "SHS West Hospital", "erp_lawson", "10300", "WES", "9521000001305", 1003, "103", 300000100000103,
+        300000100000203, 300000100000303, "H03", _HOSPITAL_DEPARTMENTS, 260 / 1900, is_issued_at_pick=True,
+    ),
+    "H4": Site(
+        "H4", "SHS River Hospital", "erp_lawson", "10400", "RIV", "9521000001404", 1004, "104", 300000100000104,
+        300000100000204, 300000100000304, "H04", _HOSPITAL_DEPARTMENTS, 220 / 1900,
+    ),
     "H5": Site(
         "H5", "SHS Prairie Hospital", "erp_lawson", "10500", "PRA", "9521000001503", 1005, None, None,
         None, None, None, _SMALLER, 190 / 1900,
     ),
 }  # fmt: skip
+# First day on which a site's documents are made in the cloud; worlds end before it.
+CUTOVERS: dict[str, date] = {"H3": date(2026, 4, 1), "H4": date(2026, 7, 1)}
 
 DEPARTMENT_NAMES: dict[str, str] = {
     "0000": "Balance sheet, no department",
@@ -351,6 +361,11 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     for code in sites:
         if code not in SITES:
             raise ValueError(f"site {code} is not simulated; choose from {', '.join(SITES)}")
+        if code in CUTOVERS and world.end >= CUTOVERS[code]:
+            raise ValueError(
+                f"{code} moves to the cloud ERP on {CUTOVERS[code]} and cut-overs are not simulated:"
+                f" leave the site out or let the world end before that day, not on {world.end}"
+            )
         world.sites[code] = SITES[code]
     _locations(world, scale)
     price_change = first_of_month_after(world.start, max((world.end - world.start).days * 2 // 5, 5))

@@ -14,7 +14,7 @@ from ingest.simulator.chance import Chance
 from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
 from ingest.simulator.events import World
-from ingest.simulator.masters import DEPARTMENT_NAMES, MASTERS_SINCE, SITES, Masters, npi
+from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, MASTERS_SINCE, SITES, Masters, npi
 from ingest.simulator.plan import DefectPlan
 
 # Facts of all nine sites (landscape 1 and 2); only simulated sites have business.
@@ -178,7 +178,7 @@ class Reference:
                 "gl",
                 "revenue_gl",
             ):
-                until = {"H3": date(2026, 4, 1), "H4": date(2026, 7, 1)}.get(site)
+                until = CUTOVERS.get(site)
                 follows = process in ("receipt", "ap_invoice")
                 yield {
                     "site": site,

@@ -1007,9 +1007,15 @@ class Stock:
         if self.plan.quirk("Q56", "replay", moved.txn_id, share=0.002):
             self.outbox.emit("pou", "txn", row, moved.posted_at + timedelta(hours=7))
 
-    def _scan_row(self, scan: Scan, disposition: str, moved: Movement | None) -> None:
+    def scan_from_cart(self, scan: Scan, disposition: str, picked: Movement) -> None:
+        """Scan at the case what was issued by a pick before: a row of case_usage and no movement (Q66)."""
+        self._scan_row(scan, disposition, picked, scan.at + timedelta(minutes=3))
+
+    def _scan_row(
+        self, scan: Scan, disposition: str, moved: Movement | None, posted_at: datetime | None = None
+    ) -> None:
         self._scans += 1
-        posted = moved.posted_at if moved else scan.posted_at or scan.at + timedelta(minutes=3)
+        posted = posted_at or (moved.posted_at if moved else scan.posted_at or scan.at + timedelta(minutes=3))
         expiry = self._expiry_text(scan)
         self.outbox.emit(
             "pou",
