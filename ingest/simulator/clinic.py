@@ -659,6 +659,18 @@ class Clinic:
                 and self._expected(performed, line) > 0
             )
 
+        def charged_alone(line: Line) -> bool:
+            """Charged under a code of its own in the case: a charge that names no supply can mean nothing else."""
+            item = line.item
+            return (
+                charged(line)
+                and item is not None
+                and not any(
+                    other is not line and other.item is not None and other.item.charge_code == item.charge_code
+                    for other in performed.lines
+                )
+            )
+
         def charged_implant(line: Line) -> bool:
             return (
                 line.implant_id is not None
@@ -680,7 +692,7 @@ class Clinic:
             ("UC-01", False, "before posting", charged, "pre_ar"),
             ("UC-01", False, "reposted to another code", charged, "other_code"),
             ("UC-01", False, "reposted to another account", charged, "other_account"),
-            ("UC-01", False, "unit charge entry", charged, "by_hand"),
+            ("UC-01", False, "unit charge entry", charged_alone, "by_hand"),
             ("UC-04", False, "two used, two charges", lambda entry: charged(entry) and entry.used > 1, "two_rows"),
             ("UC-04", False, "duplicate reversed", charged, "duplicate_reversed"),
         ):
