@@ -1366,7 +1366,7 @@ class Clinic:
 
     def _trial_use(self, d: date) -> None:
         """Floor issues from cabinets: ordinary ones, late ones of an offline cabinet, and unmapped trial devices."""
-        for site in self.world.sites:
+        for site in [hospital.code for hospital in self.world.hospitals()]:
             stream = self.chance.stream("cabinet", site, d)
             items = [*self._items(site, "needle"), *self._items(site, "ivset")]
             if items and stream.flag(0.8):

@@ -37,6 +37,10 @@ _HOSPITAL_DEPARTMENTS = ("0000", "6010", "6020", "6030", "6040", "7010", "7020",
 _SMALLER = ("0000", "6010", "6020", "6030", "7010", "7020", "7040", "7050", "8010", "8020")
 
 SITES: dict[str, Site] = {
+    "CDC": Site(
+        "CDC", "SHS Distribution Centre", "erp_fusion", "", "DC1", "9521000001008", None, "100", 300000100000100,
+        300000100000200, 300000100000300, "CDC", ("0000", "8030"), 0.0,
+    ),
     "H1": Site(
         "H1", "SHS Main Hospital", "erp_fusion", "10100", "MAI", "9521000001107", None, "101", 300000100000101,
         300000100000201, 300000100000301, "H01", _HOSPITAL_DEPARTMENTS, 480 / 1900,
@@ -74,6 +78,7 @@ DEPARTMENT_NAMES: dict[str, str] = {
     "7050": "Pre-op and recovery",
     "8010": "Sterile processing",
     "8020": "Supply chain and storeroom",
+    "8030": "Distribution centre operations",
 }
 
 
@@ -438,6 +443,11 @@ def _policy(price_change: date) -> tuple[PolicyRule, ...]:
 def _locations(world: World, scale: float) -> None:
     cabinets = 2 if scale <= 0.1 else 4
     for site in world.sites.values():
+        if not site.is_hospital:
+            world.locations["CDC-WHS"] = Location(
+                "CDC-WHS", site.code, "WAREHOUSE", True, True, False, f"{site.pou_site}-WHS-01", "WHS", None, "8030"
+            )
+            continue
         digit = site.code[1]
         kinds = [("STR", "STOREROOM", True, True, "8020"), ("ORC", "OR_CORE", True, True, "7010")]
         kinds.append(("CTH", "PROCEDURAL", True, True, "7020"))
