@@ -158,6 +158,49 @@ shipments as (
         and line.ship_date is not null
 ),
 
+-- the names by which a ledger may refer to a row: its transfer order line, its own number, that of the step or movement behind it
+row_names as (
+    select
+        'shipment' as movement,
+        'TRANSFER_ORDER_LINES' as source_extract,
+        line_key as source_key,
+        'INV' as subledger_table,
+        cast(transaction_id as varchar) as subledger_key
+    from shipments
+    where transaction_id is not null
+    union all
+    select
+        'receipt' as movement,
+        source_extract,
+        source_key,
+        'RCV' as subledger_table,
+        source_key as subledger_key
+    from cloud_receipts
+    union all
+    select
+        'receipt' as movement,
+        cloud_receipts.source_extract,
+        cloud_receipts.source_key,
+        'RCV' as subledger_table,
+        cast(step.transaction_id as varchar) as subledger_key
+    from cloud_receipts
+    inner join {{ ref('stg_erp_fusion__receiving_transaction') }} as step
+        on cloud_receipts.source_key = cast(step.parent_transaction_id as varchar)
+        and step.transaction_type = 'DELIVER'
+    union all
+    select
+        'receipt' as movement,
+        cloud_receipts.source_extract,
+        cloud_receipts.source_key,
+        'INV' as subledger_table,
+        cast(movement.transaction_id as varchar) as subledger_key
+    from cloud_receipts
+    inner join {{ ref('stg_erp_fusion__receiving_transaction') }} as step
+        on cloud_receipts.source_key in (cast(step.transaction_id as varchar), cast(step.parent_transaction_id as varchar))
+    inner join {{ ref('stg_erp_fusion__inventory_transaction') }} as movement
+        on step.transaction_id = movement.receiving_transaction_id
+),
+
 -- the journals of each site that refer to a subledger row
 journals as (
     select
@@ -179,6 +222,16 @@ journals as (
     group by line.facility_id, line.journal_source, reference.subledger_table, reference.subledger_key, line.journal_id
 ),
 
+journals_of_day as (
+    select facility_id, journal_source, posting_date, min(journal_id) as journal_id
+    from {{ ref('fct_gl_journal_line') }}
+    where
+        source_system = 'erp_fusion'
+        and is_posted
+        and account_role in ('IN_TRANSIT', 'DUE_FROM', 'DUE_TO')
+    group by facility_id, journal_source, posting_date
+),
+
 effects as (
     select
         'IN_TRANSIT' as control_role,
@@ -190,7 +243,6 @@ effects as (
         shipped_each as quantity_each,
         shipped_amount as amount,
         'Cost Accounting' as journal_source,
-        cast(transaction_id as varchar) as row_key,
         cast(null as varchar) as known_batch_id,
         'TRANSFER_ORDER_LINES' as source_extract,
         line_key as source_key,
@@ -208,7 +260,6 @@ effects as (
         received_each - shipped_each as quantity_each,
         -short_amount as amount,
         'Cost Accounting' as journal_source,
-        cast(null as varchar) as row_key,
         cast(null as varchar) as known_batch_id,
         'TRANSFER_ORDER_LINES' as source_extract,
         line_key as source_key,
@@ -229,7 +280,6 @@ effects as (
         roles.direction * shipments.unseen_each as quantity_each,
         roles.direction * shipments.unseen_amount as amount,
         'Intercompany' as journal_source,
-        cast(null as varchar) as row_key,
         cast(null as varchar) as known_batch_id,
         'TRANSFER_ORDER_LINES' as source_extract,
         shipments.line_key as source_key,
@@ -253,7 +303,6 @@ effects as (
         roles.direction * receipts.quantity_each as quantity_each,
         roles.direction * receipts.amount as amount,
         'Intercompany' as journal_source,
-        case when receipts.source_system = 'erp_fusion' then receipts.source_key end as row_key,
         case when roles.control_role = 'DUE_TO' then receipts.legacy_batch_id end as known_batch_id,
         receipts.source_extract,
         receipts.source_key,
@@ -278,7 +327,6 @@ effects as (
         cast(0 as decimal(18, 4)) as quantity_each,
         case when facility.facility_type = 'HOSPITAL' then line.net_amount else -line.net_amount end as amount,
         line.journal_source,
-        cast(null as varchar) as row_key,
         case
             when line.source_system = 'erp_fusion' then line.journal_id
             else line.journal_source || '-' || cast(line.posting_date as varchar)
@@ -299,28 +347,68 @@ effects as (
         )
 ),
 
--- a row may be named by itself or by its transfer order line; of several journals the first on or after the event has it
+referred as (
+    select
+        effects.control_role,
+        effects.movement,
+        effects.source_extract,
+        effects.source_key,
+        'TO' as subledger_table,
+        cast(effects.transfer_order_line_id as varchar) as subledger_key
+    from effects
+    where effects.known_batch_id is null and effects.transfer_order_line_id is not null
+    union all
+    select
+        effects.control_role,
+        effects.movement,
+        effects.source_extract,
+        effects.source_key,
+        row_names.subledger_table,
+        row_names.subledger_key
+    from effects
+    inner join row_names
+        on effects.movement = row_names.movement
+        and effects.source_extract = row_names.source_extract
+        and effects.source_key = row_names.source_key
+    where effects.known_batch_id is null
+),
+
+-- of several journals that name a row by its line the first on or after the event has it; where the journals of a site and source
+-- name no rows of transfers at all, that of the day does
 placed as (
     select
         effects.*,
-        coalesce(effects.known_batch_id, journals.journal_id) as batch_id,
+        coalesce(
+            effects.known_batch_id,
+            journals.journal_id,
+            case when named.facility_id is null then journals_of_day.journal_id end
+        ) as batch_id,
         journals.posting_date
     from effects
+    left join referred
+        on effects.control_role = referred.control_role
+        and effects.movement = referred.movement
+        and effects.source_extract = referred.source_extract
+        and effects.source_key = referred.source_key
     left join journals
-        on effects.known_batch_id is null
-        and effects.facility_id = journals.facility_id
+        on effects.facility_id = journals.facility_id
         and effects.journal_source = journals.journal_source
-        and (
-            (journals.subledger_table = 'TO' and journals.subledger_key = cast(effects.transfer_order_line_id as varchar))
-            or (journals.subledger_table in ('INV', 'RCV') and journals.subledger_key = effects.row_key)
-        )
+        and referred.subledger_table = journals.subledger_table
+        and referred.subledger_key = journals.subledger_key
+    left join (select distinct facility_id, journal_source from journals) as named
+        on effects.facility_id = named.facility_id
+        and effects.journal_source = named.journal_source
+    left join journals_of_day
+        on effects.facility_id = journals_of_day.facility_id
+        and effects.journal_source = journals_of_day.journal_source
+        and effects.business_date = journals_of_day.posting_date
     qualify
         row_number() over (
             partition by effects.control_role, effects.movement, effects.source_extract, effects.source_key
             order by
                 case when journals.posting_date >= effects.business_date then 0 else 1 end,
-                journals.posting_date,
-                journals.journal_id
+                journals.posting_date nulls last,
+                journals.journal_id nulls last
         ) = 1
 )
 
