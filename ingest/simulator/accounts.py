@@ -65,6 +65,9 @@ BY_ROLE: dict[str, Account] = {account.role: account for account in reversed(ACC
 SUPPLY_CHAIN_ROLES = frozenset({"PPV", "TOLERANCE", "INV_ADJ", "OBSOLESCENCE", "FREIGHT", "TAX"})
 CLOUD_ACCOUNT_TYPE = {"A": "A", "L": "L", "E": "O", "R": "R", "X": "E"}
 SPLIT_DEPARTMENT, SPLIT_DIGIT = "7010", "1"
+DISTRIBUTION = "8030"
+INTERCOMPANY_ROLES = frozenset({"DUE_FROM", "DUE_TO"})
+CDC_COMPANY = 1000
 
 DEPARTMENT_NAMES = {
     "0000": "balance sheet",
@@ -97,6 +100,12 @@ def department_of(role: str, department: str) -> str:
     return department if department and department != "0000" else "8020"
 
 
+def department_at(site: Site, role: str, department: str) -> str:
+    """Department that carries a posting at a site: the distribution centre has its own in place of supply chain."""
+    carried = department_of(role, department)
+    return DISTRIBUTION if carried == "8020" and carried not in site.departments else carried
+
+
 def acct_unit(company: int, department: str) -> str:
     """Legacy accounting unit: company digit and department."""
     return f"{company % 10}{department}"
@@ -113,8 +122,8 @@ def legacy_account(role: str, department: str, event: str) -> tuple[int, int]:
 
 
 def cloud_segments(segment1: str, role: str, department: str, intercompany: str = "000") -> tuple[str, ...]:
-    """Six segments of a cloud account string."""
-    return (segment1, department_of(role, department) + "0", BY_ROLE[role].cloud_account, "000", intercompany, "0000")
+    """Six segments of a cloud account string; `department` is the one that carries the role."""
+    return (segment1, f"{department}0", BY_ROLE[role].cloud_account, "000", intercompany, "0000")
 
 
 @cache

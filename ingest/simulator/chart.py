@@ -556,7 +556,7 @@ class Chart:
 
     def _item_locations(self) -> Iterable[Row]:
         for item in self._known_items():
-            for site in self.world.sites.values():
+            for site in self.world.hospitals():
                 yield {"ITEM_ID": item.supply_id, "OR_LOC_ID": site.loc_id, "ACTIVE_OR_LOC_YN": True}
 
     def _providers(self) -> Iterable[Row]:
@@ -569,7 +569,7 @@ class Chart:
                 "SPECIALTY": SERVICES[surgeon.services[0]],
                 "ACTIVE_STATUS": "Active",
             }
-        for site in self.world.sites.values():
+        for site in self.world.hospitals():
             for department, name in ROOM_NAMES.items():
                 if department not in site.departments:
                     continue
@@ -588,7 +588,7 @@ class Chart:
         return f"{placed.segment1}-{department}0"
 
     def _departments(self) -> Iterable[Row]:
-        for site in self.world.sites.values():
+        for site in self.world.hospitals():
             for department in site.departments:
                 if department != "0000":
                     yield {
@@ -600,7 +600,7 @@ class Chart:
                     }
 
     def _locations(self) -> Iterable[Row]:
-        for site in self.world.sites.values():
+        for site in self.world.hospitals():
             prefix = str(site.company) if site.erp == "erp_lawson" else site.segment1
             yield {"LOC_ID": site.loc_id, "LOC_NAME": site.name.upper(), "SERV_AREA_ID": "10", "GL_PREFIX": prefix}
 
@@ -616,7 +616,7 @@ class Chart:
             }
 
     def _cost_centres(self) -> Iterable[Row]:
-        for site in self.world.sites.values():
+        for site in self.world.hospitals():
             for department in site.departments:
                 if department != "0000":
                     yield {

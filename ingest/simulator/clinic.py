@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from ingest.simulator.assortment import SERVICES
+from ingest.simulator.carts import Cart, pick
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charging import Account, ChargeRequest, Charging
 from ingest.simulator.chart import Chart
@@ -44,6 +45,8 @@ USUAL_QUANTITIES: dict[str, tuple[int, int]] = {
     "guidewire": (1, 2),
     "screw": (1, 3),
 }
+# Family of the items that are at hand in a department and may be opened or not.
+CARD_FAMILIES = {"7010": "hemostat", "7020": "balloon", "7030": "microcath"}
 MOST_TAGS_PER_CASE = 3
 OWN_LOG_NUMBERS = 7_000_000  # distance of a log number that no case has
 
@@ -83,6 +86,7 @@ class Clinic:
         self._families: dict[tuple[str, str], list[Item]] = {}
         self._today: list[PlannedCase] = []
         self._modes: dict[str, str] = {}  # of the cases performed today
+        self._carts: dict[str, Cart] = {}  # by case, where usage is posted at the pick
         self.chart = Chart(world, masters, outbox, plan, chance)
 
     # ------------------------------------------------------------------------------------------------------ schedule
@@ -182,8 +186,11 @@ class Clinic:
                 self._perform(planned)
             else:
                 self.chart.case(planned, datetime.combine(d, time(9), CHICAGO), None)
+                self._empty_cart(planned.case_id, datetime.combine(d, time(10, 15), CHICAGO))
         self._floor_patients(d)
         self._trial_use(d)
+        for planned in self._schedule.get(d + timedelta(days=1), []):
+            self._pick_cart(planned, datetime.combine(d, time(18), CHICAGO))
         self._schedule_day(d + timedelta(days=SCHEDULE_AHEAD), datetime.combine(d, time(14, 30), CHICAGO))
 
     def _on(self, day: date, action: Callable[[date], None]) -> None:
@@ -218,7 +225,9 @@ class Clinic:
             elif self.plan.quirk("void log", planned.case_id, share=0.005):
                 mode = "void"
         self._modes[planned.case_id] = mode
-        lines = self._usage(planned, stream, mode)
+        self._pick_cart(planned, planned.start - timedelta(hours=1, minutes=20))
+        cart = self._carts.get(planned.case_id)
+        lines = cart.lines if cart is not None else self._usage(planned, stream, mode)
         procedure = planned.procedure
         known_at = datetime.combine(d, time(20, stream.integer(0, 30)), CHICAGO)
         case = Case(
@@ -581,7 +590,7 @@ class Clinic:
             self._quiet_untagged[(performed.case.site, line.item.key)] = performed.case.surgery_date
 
     def _not_on_log(self, performed: Performed, stream: Stream) -> Item | None:
-        family = {"7010": "hemostat", "7020": "balloon", "7030": "microcath"}[performed.case.department]
+        family = CARD_FAMILIES[performed.case.department]
         used = self._known_keys(performed)
         items = [item for item in self._items(performed.case.site, family) if item.key not in used]
         return stream.pick(items) if items else None
@@ -650,6 +659,18 @@ class Clinic:
                 and self._expected(performed, line) > 0
             )
 
+        def charged_alone(line: Line) -> bool:
+            """Charged under a code of its own in the case: a charge that names no supply can mean nothing else."""
+            item = line.item
+            return (
+                charged(line)
+                and item is not None
+                and not any(
+                    other is not line and other.item is not None and other.item.charge_code == item.charge_code
+                    for other in performed.lines
+                )
+            )
+
         def charged_implant(line: Line) -> bool:
             return (
                 line.implant_id is not None
@@ -671,7 +692,7 @@ class Clinic:
             ("UC-01", False, "before posting", charged, "pre_ar"),
             ("UC-01", False, "reposted to another code", charged, "other_code"),
             ("UC-01", False, "reposted to another account", charged, "other_account"),
-            ("UC-01", False, "unit charge entry", charged, "by_hand"),
+            ("UC-01", False, "unit charge entry", charged_alone, "by_hand"),
             ("UC-04", False, "two used, two charges", lambda entry: charged(entry) and entry.used > 1, "two_rows"),
             ("UC-04", False, "duplicate reversed", charged, "duplicate_reversed"),
         ):
@@ -985,8 +1006,45 @@ class Clinic:
             csn=performed.csn,
         )
 
+    def _pick_cart(self, planned: PlannedCase, at: datetime) -> None:
+        """Issue the cart of a case where usage is posted at the pick; of the world's first day, in the morning."""
+        if not self.world.sites[planned.site].is_issued_at_pick or planned.case_id in self._carts:
+            return
+        mode = "test" if planned.patient.is_test else "normal"
+        lines = self._usage(planned, self.chance.stream("usage", planned.case_id), mode)
+        cards = self._items(planned.site, CARD_FAMILIES[planned.procedure.department])
+        self._carts[planned.case_id] = pick(self.stock, self.chance, planned, lines, cards, at)
+
+    def _empty_cart(self, case_id: str, at: datetime) -> None:
+        """Put back on the shelf what the case did not take."""
+        cart = self._carts.get(case_id)
+        for place, scan in enumerate(cart.rest() if cart is not None else ()):
+            self.stock.give_back(replace(scan, at=at + timedelta(minutes=place)))
+
+    def _scan_from_cart(self, cart: Cart, line: Line, scan: Scan) -> None:
+        """Scan a line that lies on the cart: what goes beyond the pick is issued from the shelf."""
+        picked, covered = cart.take(line)
+        if picked is None:
+            self.stock.use(scan)
+            return
+        wasted = min(line.wasted, covered)
+        for disposition, quantity in (("USED", covered - wasted), ("WASTED", wasted)):
+            if quantity:
+                self.stock.scan_from_cart(replace(scan, quantity_each=quantity), disposition, picked)
+        if scan.quantity_each > covered:
+            self.stock.use(replace(scan, quantity_each=scan.quantity_each - covered))
+
     def _scan_lines(self, performed: Performed, stream: Stream) -> None:
         """Scan what the case used; test patients get theirs back on the shelf at once."""
+        cart = self._carts.get(performed.case.case_id)
+        d = performed.case.surgery_date
+        if performed.mode == "test" and cart is not None:
+            self._empty_cart(performed.case.case_id, performed.plan.start + timedelta(minutes=30))
+            return
+        self._on(
+            d + timedelta(days=1),
+            lambda day: self._empty_cart(performed.case.case_id, datetime.combine(day, time(10, 15), CHICAGO)),
+        )
         minute = 0
         for line in performed.lines:
             if line.item is None or line.location is None or not line.location.is_perpetual or line.scan == "none":
@@ -1007,6 +1065,9 @@ class Clinic:
                 continue
             if line.stock_class == "CONSIGN":
                 self.stock.consign_use(scan)
+                continue
+            if cart is not None and line.scan == "normal":
+                self._scan_from_cart(cart, line, scan)
                 continue
             self._scan_owned(performed, line, scan)
         for scan, returned_after in performed.extra_scans:
@@ -1305,7 +1366,7 @@ class Clinic:
 
     def _trial_use(self, d: date) -> None:
         """Floor issues from cabinets: ordinary ones, late ones of an offline cabinet, and unmapped trial devices."""
-        for site in self.world.sites:
+        for site in [hospital.code for hospital in self.world.hospitals()]:
             stream = self.chance.stream("cabinet", site, d)
             items = [*self._items(site, "needle"), *self._items(site, "ivset")]
             if items and stream.flag(0.8):

@@ -19,7 +19,7 @@ from ingest.simulator.accounts import (
     cloud_period,
     cloud_segments,
     code_combination_id,
-    department_of,
+    department_at,
     inventory_transaction_id,
     stable_number,
 )
@@ -39,6 +39,7 @@ from ingest.simulator.documents import (
 from ingest.simulator.events import ContractLine, Movement, Site, Supplier
 from ingest.simulator.legacy import other_sides, static
 from ingest.simulator.receiving import Receiving
+from ingest.simulator.transfers import TransferLine, Transfers
 
 SYSTEM = "erp_fusion"
 STYLES = {
@@ -81,6 +82,7 @@ class CloudErp:
         self._late: list[Movement] = []
         self._other_sides: dict[str, str] = {}
         self._first_on_hand: dict[tuple[str, int], date] = {}
+        self.transfers: Transfers | None = None
         self._opened: date = desk.world.start
         self._deactivated_from = desk.world.start + timedelta(days=20)
 
@@ -490,6 +492,13 @@ class CloudErp:
         if movement.expense_role:
             account = self._account(site, movement.expense_role, movement.department or "8020")
         pair = self._pair_place(movement)
+        other = site.inventory_org_id if pair else None
+        received = receipt.cloud_deliver_id if receipt is not None else None
+        transfer = self.transfers.line_of_movement.get(movement.txn_id) if self.transfers is not None else None
+        if transfer is not None and movement.event == "E15":
+            other = transfer.site.inventory_org_id if transfer.site.erp == SYSTEM else None
+        elif transfer is not None:
+            other, received = CDC_ORG_ID, transfer.deliver_id
         row: dict[str, str | int | Decimal | datetime | None] = {
             "InventoryTransactionPEOTransactionId": inventory_transaction_id(movement.txn_id),
             "InventoryTransactionPEOOrganizationId": site.inventory_org_id,
@@ -503,11 +512,11 @@ class CloudErp:
             "InventoryTransactionPEOTransactionUom": cloud_uom(movement.uom or "EA"),
             "InventoryTransactionPEOPrimaryQuantity": movement.quantity_each,
             "InventoryTransactionPEOActualCost": movement.erp_unit_cost,
-            "InventoryTransactionPEOTransferOrganizationId": site.inventory_org_id if pair else None,
+            "InventoryTransactionPEOTransferOrganizationId": other,
             "InventoryTransactionPEOTransferSubinventory": pair,
             "InventoryTransactionPEOTransactionSourceName": movement.ref_doc,
             "InventoryTransactionPEOTransactionReference": f"P{movement.txn_id}",
-            "InventoryTransactionPEORcvTransactionId": receipt.cloud_deliver_id if receipt is not None else None,
+            "InventoryTransactionPEORcvTransactionId": received,
             "InventoryTransactionPEODistributionAccountId": account,
             "InventoryTransactionPEOOwningType": "OWNED",
             "InventoryTransactionPEOCreationDate": movement.posted_at,
@@ -536,6 +545,10 @@ class CloudErp:
             return "Return to supplier"
         if event == "E14":
             return "Subinventory transfer"
+        if event == "E15":
+            return "Transfer order shipment"
+        if event == "E16":
+            return "Transfer order receipt"
         if event == "E13":
             return "Cycle count adjustment"
         return "Account alias receipt" if movement.quantity_each > 0 else "Account alias issue"
@@ -543,7 +556,7 @@ class CloudErp:
     @staticmethod
     def _account(site: Site, role: str, department: str) -> int:
         assert site.segment1 is not None
-        return code_combination_id(cloud_segments(site.segment1, role, department_of(role, department)))
+        return code_combination_id(cloud_segments(site.segment1, role, department_at(site, role, department)))
 
     def _draft(self, d: date) -> None:
         """A draft order whose only line was deleted on the same day; only DELETED_KEYS tells (Q100)."""
@@ -623,6 +636,8 @@ class CloudErp:
             supplier = line.supplier
             if supplier is None and line.item is not None:
                 supplier = self.desk.world.suppliers[line.item.supplier_id]
+            if line.is_from_centre:
+                supplier = None
             stocked = line.kind == "stock" and line.destination is not None
             self._emit(
                 "REQ_LINES",
@@ -640,7 +655,8 @@ class CloudErp:
                     "DestinationTypeCode": "INVENTORY" if stocked else "EXPENSE",
                     "DestinationOrganizationId": site.inventory_org_id,
                     "DestinationSubinventory": line.destination.erp_code if stocked and line.destination else None,
-                    "SourceTypeCode": "VENDOR",
+                    "SourceTypeCode": "INVENTORY" if line.is_from_centre else "VENDOR",
+                    "SourceOrganizationId": CDC_ORG_ID if line.is_from_centre else None,
                     "VendorId": supplier.cloud_vendor_id if supplier is not None else None,
                     "ManufacturerPartNumber": line.item.catalogue_number if line.item is not None else None,
                     "SuggestedSupplierItemNumber": line.item.vendor_catalogue_number if line.item is not None else None,
@@ -824,6 +840,69 @@ class CloudErp:
             "LastUpdateDate": moment,
         }
         self._emit("RCV_TRANSACTIONS", {prefix + name: value for name, value in values.items()}, moment)
+
+    # ----------------------------------------------------------------------------------------------------- transfers
+
+    def transfer_line(self, line: TransferLine, moment: datetime) -> None:
+        """TRANSFER_ORDER_LINES."""
+        cloud = line.site.erp == SYSTEM
+        self._emit(
+            "TRANSFER_ORDER_LINES",
+            {
+                "LineId": line.cloud_id,
+                "HeaderNumber": line.number,
+                "LineNumber": line.line,
+                "InventoryItemId": line.item.cloud_item_id,
+                "SourceOrganizationId": CDC_ORG_ID,
+                "DestinationOrganizationId": line.site.inventory_org_id if cloud else None,
+                "DestinationSiteCode": f"SHS-{line.site.code}",
+                "DestinationSubinventory": line.destination.erp_code,
+                "QuantityOrdered": line.ordered,
+                "QuantityShipped": line.shipped if line.shipped_at else None,
+                "QuantityReceived": line.received if line.received_at else None,
+                "UomCode": "EA",
+                "ShippedUnitCost": line.unit_cost,
+                "ShipDate": line.shipped_at,
+                "LastReceiptDate": line.received_at,
+                "RequisitionLineId": line.requested.cloud_id if cloud else None,
+                "Status": line.status,
+                "LastUpdateDate": moment,
+            },
+            moment,
+        )
+
+    def transfer_receipt(self, line: TransferLine, moment: datetime) -> None:
+        """RCV_TRANSACTIONS of a transfer order: RECEIVE and DELIVER."""
+        prefix = "CmrRcvTransactionsPEO"
+        for kind, number, parent in (
+            ("RECEIVE", line.receive_id, None),
+            ("DELIVER", line.deliver_id, line.receive_id),
+        ):
+            values: dict[str, str | int | Decimal | datetime | None] = {
+                "CmrRcvTransactionId": number,
+                "RcvParentTransactionId": parent,
+                "RootReceiveTxnId": line.receive_id,
+                "TransactionType": kind,
+                "TransactionDate": moment,
+                "ReceiptNumber": f"{line.receipt_number:07d}",
+                "ReceiptLineNumber": 1,
+                "ShipmentNum": line.number,
+                "TransferOrderLineId": line.cloud_id,
+                "InventoryItemId": line.item.cloud_item_id,
+                "ShipToOrganizationId": line.site.inventory_org_id,
+                "DestinationTypeCode": "INVENTORY" if parent else "RECEIVING",
+                "TransactionQuantity": line.received,
+                "TransactionUomCode": "EA",
+                "SourceDocQuantity": line.received,
+                "SourceDocUomCode": "EA",
+                "PrimaryQuantity": line.received,
+                "PrimaryUomCode": "EA",
+                "ConsignedFlag": "N",
+                "ExternalSystemReference": "POU",
+                "CreationDate": moment,
+                "LastUpdateDate": moment,
+            }
+            self._emit("RCV_TRANSACTIONS", {prefix + name: value for name, value in values.items()}, moment)
 
     # ------------------------------------------------------------------------------------------------------ payables
 

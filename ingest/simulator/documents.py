@@ -41,7 +41,14 @@ class RequisitionLine:
     supplier: Supplier | None = None
     requisition: Requisition | None = None
     order_line: OrderLine | None = None
+    is_from_centre: bool = False  # a transfer from the distribution centre, no purchase
+    is_transferred: bool = False  # its transfer order is made
     cloud_id: int = 0
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether an order or a transfer order fills it."""
+        return self.order_line is not None or self.is_transferred
 
 
 @dataclass(slots=True)

@@ -22,12 +22,12 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One hospital with its codes in every system (landscape section 2)."""
+    """One hospital, or the distribution centre, with its codes in every system (landscape section 2)."""
 
     code: str  # H1
     name: str
     erp: str  # erp_fusion or erp_lawson
-    loc_id: str  # ehr, hb
+    loc_id: str  # ehr, hb; empty at the distribution centre
     pou_site: str
     gln: str
     company: int | None  # legacy
@@ -38,6 +38,12 @@ class Site:
     inventory_org_code: str | None
     departments: tuple[str, ...]
     volume_share: float  # share of the system's cases
+    is_issued_at_pick: bool = False  # the case cart is issued the evening before, what is left comes back (Q66)
+
+    @property
+    def is_hospital(self) -> bool:
+        """Whether it has patients; the distribution centre has none."""
+        return bool(self.loc_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,7 +524,7 @@ class Posting:
     """One balanced subledger row that a ledger must carry: debit one role, credit another, same amount.
 
     `event` is the code of landscape 7.3 (E01 ...). A negative amount swaps the sides. `subledger` names the table and
-    `subledger_key` the row behind it (RCV, INV, AP_DIST, AP_PAY, HB in the cloud's import references).
+    `subledger_key` the row behind it (RCV, INV, AP_DIST, AP_PAY, HB, TO in the cloud's import references).
     """
 
     erp: str
@@ -536,6 +542,7 @@ class Posting:
     subledger_key: str
     known_at: datetime
     is_withheld: bool = False  # defect: never reaches the ledger
+    counterparty: str | None = None  # the site on the other side of DUE_FROM and DUE_TO
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,6 +640,10 @@ class World:
     def items_by_supply_id(self) -> dict[str, Item]:
         """EHR supply id -> item."""
         return {item.supply_id: item for item in self.items.values() if item.supply_id}
+
+    def hospitals(self) -> list[Site]:
+        """Sites with patients."""
+        return [site for site in self.sites.values() if site.is_hospital]
 
     def site_locations(self, site: str) -> Iterator[Location]:
         """Locations of one site."""

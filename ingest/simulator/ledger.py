@@ -18,7 +18,9 @@ from functools import partial
 from ingest.simulator.accounts import (
     BY_ROLE,
     CALENDAR,
+    CDC_COMPANY,
     CLOUD_ACCOUNT_TYPE,
+    INTERCOMPANY_ROLES,
     LEDGER_ID,
     Period,
     add_business_days,
@@ -26,7 +28,7 @@ from ingest.simulator.accounts import (
     cloud_period,
     cloud_segments,
     code_combination_id,
-    department_of,
+    department_at,
     inventory_transaction_id,
     is_business_day,
     legacy_account,
@@ -76,6 +78,7 @@ class Line:
     site: str
     is_debit: bool
     amount: Decimal = ZERO
+    to_company: int = 0
 
 
 @dataclass(slots=True)
@@ -131,6 +134,7 @@ class Entry:
     department: str
     amount: Decimal
     event: str = ""
+    counterparty: str | None = None  # site on the other side of DUE_FROM and DUE_TO
 
 
 @dataclass(slots=True)
@@ -217,24 +221,38 @@ class Ledger:
             sent = set()
             for role, account in BY_ROLE.items():
                 for department in site.departments:
-                    segments = cloud_segments(site.segment1, role, department_of(role, department))
-                    if segments in sent:
+                    segments = cloud_segments(site.segment1, role, department_at(site, role, department))
+                    if segments in sent or (role in INTERCOMPANY_ROLES and "CDC" in self.world.sites):
                         continue
                     sent.add(segments)
-                    names = {f"CodeCombinationSegment{place}": value for place, value in enumerate(segments, start=1)}
-                    self.outbox.emit(
-                        CLOUD,
-                        "GL_CODE_COMBINATIONS",
-                        {
-                            "CodeCombinationCodeCombinationId": code_combination_id(segments),
-                            **names,
-                            "CodeCombinationAccountType": CLOUD_ACCOUNT_TYPE[account.account_type],
-                            "CodeCombinationEnabledFlag": "Y",
-                            "CodeCombinationSummaryFlag": "N",
-                            "CodeCombinationLastUpdateDate": at(date(2024, 9, 15), 3),
-                        },
-                        moment,
-                    )
+                    self._send_account_string(segments, account.account_type, moment)
+            if "CDC" in self.world.sites:
+                self._send_intercompany_strings(site, moment)
+
+    def _send_account_string(self, segments: tuple[str, ...], account_type: str, moment: datetime) -> None:
+        names = {f"CodeCombinationSegment{place}": value for place, value in enumerate(segments, start=1)}
+        self.outbox.emit(
+            CLOUD,
+            "GL_CODE_COMBINATIONS",
+            {
+                "CodeCombinationCodeCombinationId": code_combination_id(segments),
+                **names,
+                "CodeCombinationAccountType": CLOUD_ACCOUNT_TYPE[account_type],
+                "CodeCombinationEnabledFlag": "Y",
+                "CodeCombinationSummaryFlag": "N",
+                "CodeCombinationLastUpdateDate": at(date(2024, 9, 15), 3),
+            },
+            moment,
+        )
+
+    def _send_intercompany_strings(self, site: Site, moment: datetime) -> None:
+        """Claims and debts carry the other side in segment 5."""
+        assert site.segment1 is not None
+        centre = "CDC"
+        role = "DUE_TO" if site.is_hospital else "DUE_FROM"
+        for other in (centre,) if site.is_hospital else (hospital.code for hospital in self.world.hospitals()):
+            segments = cloud_segments(site.segment1, role, "0000", self._other_segment(other))
+            self._send_account_string(segments, BY_ROLE[role].account_type, moment)
 
     def _sites(self, erp: str) -> list[Site]:
         return [site for site in self.world.sites.values() if site.erp == erp]
@@ -312,8 +330,8 @@ class Ledger:
             debit_role = "SUSPENSE" if debit_role == "GRNI" else debit_role
             credit_role = "SUSPENSE" if credit_role == "GRNI" else credit_role
         return [
-            Entry(debit_role, posting.debit_department, posting.amount, posting.event),
-            Entry(credit_role, posting.credit_department, -posting.amount, posting.event),
+            Entry(debit_role, posting.debit_department, posting.amount, posting.event, posting.counterparty),
+            Entry(credit_role, posting.credit_department, -posting.amount, posting.event, posting.counterparty),
         ]
 
     # ------------------------------------------------------------------------------------------------------ journals
@@ -356,15 +374,25 @@ class Ledger:
             created_at=moment,
         )
 
-    def _account(self, site: Site, role: str, department: str, event: str) -> tuple[object, ...]:
-        carried = department_of(role, department)
+    def _account(
+        self, site: Site, role: str, department: str, event: str, counterparty: str | None = None
+    ) -> tuple[object, ...]:
+        carried = department_at(site, role, department)
         if site.erp == LEGACY:
             return (site_acct_unit(site, role, department), *legacy_account(role, carried, event))
         assert site.segment1 is not None
-        return cloud_segments(site.segment1, role, carried)
+        other = self._other_segment(counterparty) if role in INTERCOMPANY_ROLES else "000"
+        return cloud_segments(site.segment1, role, carried, other)
 
-    def _balance(self, site: Site, role: str, department: str, event: str) -> Balance:
-        account = self._account(site, role, department, event)
+    def _other_segment(self, counterparty: str | None) -> str:
+        """Segment 1 of the other side, also where it is reserved for this use."""
+        if counterparty is None:
+            return "000"
+        site = self.world.sites[counterparty]
+        return site.segment1 or f"10{site.code[1]}"
+
+    def _balance(self, site: Site, role: str, department: str, event: str, counterparty: str | None = None) -> Balance:
+        account = self._account(site, role, department, event, counterparty)
         key = (site.erp, site.code, *account)
         if key not in self._balances:
             self._balances[key] = Balance(role, site.code, account)
@@ -375,18 +403,20 @@ class Ledger:
             if entry.amount == ZERO:
                 continue
             is_debit = entry.amount > 0
-            account = self._account(journal.site, entry.role, entry.department, entry.event)
+            account = self._account(journal.site, entry.role, entry.department, entry.event, entry.counterparty)
             key = (*account, is_debit)
             line = journal.lines.get(key)
             if line is None:
-                department = department_of(entry.role, entry.department)
+                department = department_at(journal.site, entry.role, entry.department)
                 number = len(journal.lines) + 1
                 line = Line(number, account, entry.role, department, journal.site.code, is_debit)
+                if entry.role in INTERCOMPANY_ROLES and entry.counterparty is not None:
+                    line.to_company = CDC_COMPANY
                 journal.lines[key] = line
             line.amount += abs(entry.amount)
             journal.changed[line.number] = line
             if journal.is_posted:
-                self._balance(journal.site, entry.role, entry.department, entry.event).add(
+                self._balance(journal.site, entry.role, entry.department, entry.event, entry.counterparty).add(
                     journal.posting_date.replace(day=1), is_debit, abs(entry.amount)
                 )
             if posting is not None and journal.erp == CLOUD and posting.subledger in REFERENCE_TABLES:
@@ -467,7 +497,7 @@ class Ledger:
                     "REFERENCE": reference,
                     "DESCRIPTION": journal.name[:30],
                     "STATUS": 9 if journal.is_posted else 1,
-                    "TO_COMPANY": 0,
+                    "TO_COMPANY": line.to_company,
                     "AUTO_REV": "Y" if journal.je_type == "A" else "N",
                     "OPERATOR": "GLUSER2" if journal.is_manual else "BATCH",
                     "APPROVER": "GLMGR1" if journal.is_manual else "",

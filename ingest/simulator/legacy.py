@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from ingest.simulator.accounts import (
     ACCOUNTS,
+    CDC_COMPANY,
     DEPARTMENT_NAMES,
     SPLIT_DEPARTMENT,
     SPLIT_DIGIT,
@@ -37,6 +38,7 @@ from ingest.simulator.documents import (
 from ingest.simulator.events import Item, Movement, Site
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.receiving import Receiving
+from ingest.simulator.transfers import Transfers
 
 SYSTEM = "erp_lawson"
 GROUP = "SHS"
@@ -101,6 +103,7 @@ class LegacyErp:
         self._lagging: dict[tuple[str, int], OrderLine] = {}
         self._received_today: dict[tuple[str, int], OrderLine] = {}
         self._issue_costs: dict[tuple[str, int], tuple[date, Decimal]] = {}
+        self.transfers: Transfers | None = None
 
     # ------------------------------------------------------------------------------------------------------- opening
 
@@ -253,15 +256,16 @@ class LegacyErp:
             for location_id, item_key, _ in self.desk.stock.quantities(site.code):
                 item = world.items[item_key]
                 number = world.suppliers[item.supplier_id].lawson_no
-                if item.legacy_no and number and location_id in codes:
+                moved = self.transfers is not None and self.transfers.covers(world.locations[location_id], item)
+                if item.legacy_no and (number or moved) and location_id in codes:
                     yield {
                         "COMPANY": site.company,
                         "LOCATION": codes[location_id],
                         "ITEM": item.legacy_no,
                         "REPLENISH_PRI": 1,
-                        "VENDOR": self._vendor("ITEMSRC", number),
-                        "REPL_FROM_CMPY": 0,
-                        "REPL_FROM_LOC": "",
+                        "VENDOR": "" if moved or not number else self._vendor("ITEMSRC", number),
+                        "REPL_FROM_CMPY": CDC_COMPANY if moved else 0,
+                        "REPL_FROM_LOC": "CDC" if moved else "",
                     }
 
     def _agreements(self) -> Iterator[Row]:
@@ -463,6 +467,8 @@ class LegacyErp:
         receipt = self.receiving.receipt_of_movement.get(movement.txn_id)
         if receipt is not None:
             document, line = f"{receipt.number:010d}", receipt.line
+        elif movement.event == "E16":
+            document, line = (movement.ref_doc or "").removeprefix("TO").rjust(10, "0"), movement.ref_line or 1
         else:
             first_posted = movement.posted_at.astimezone(CHICAGO).date()
             document, line = self._document(site, first_posted, movement.txn_id)
@@ -482,7 +488,7 @@ class LegacyErp:
             "TRAN_UOM": movement.uom,
             "TRAN_UOM_MULT": self._multiplier(movement),
             "UNIT_COST": movement.erp_unit_cost or ZERO,
-            "FROM_TO_CMPY": site.company if movement.event == "E14" else 0,
+            "FROM_TO_CMPY": {"E14": site.company, "E16": CDC_COMPANY}.get(movement.event or "", 0),
             "FROM_TO_LOC": self._other_place(movement),
             "REASON_CODE": reason,
             "R_STATUS": 9 if posted else 0,
@@ -504,6 +510,8 @@ class LegacyErp:
         """Other side of a transfer, department of an issue to a cabinet or par area."""
         if movement.event == "E14":
             return self.desk.world.locations[self._other_sides[movement.txn_id]].erp_code or ""
+        if movement.event == "E16":
+            return "CDC"
         return f"D{movement.department}" if movement.event == "E10" else ""
 
     @staticmethod
@@ -533,6 +541,8 @@ class LegacyErp:
             return "RQ", "IS", ""
         if event == "E14":
             return "IC", "TR", ""
+        if event == "E16":
+            return "WH", "TR", ""
         if event == "E12":
             return "IC", "AD", reason or "EXP"
         if event == "E13":
@@ -544,7 +554,7 @@ class LegacyErp:
     def requisition(self, requisition: Requisition, moment: datetime) -> None:
         """REQHEADER, REQLINE and their accounts."""
         company = requisition.site.company
-        done = all(line.order_line is not None for line in requisition.lines)
+        done = all(line.is_placed for line in requisition.lines)
         self._emit(
             "REQHEADER",
             {
@@ -564,7 +574,7 @@ class LegacyErp:
 
     def _requisition_line(self, requisition: Requisition, line: RequisitionLine, moment: datetime) -> None:
         site = requisition.site
-        closed = line.order_line is not None
+        closed = line.is_placed
         self._emit(
             "REQLINE",
             {

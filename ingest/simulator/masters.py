@@ -37,6 +37,10 @@ _HOSPITAL_DEPARTMENTS = ("0000", "6010", "6020", "6030", "6040", "7010", "7020",
 _SMALLER = ("0000", "6010", "6020", "6030", "7010", "7020", "7040", "7050", "8010", "8020")
 
 SITES: dict[str, Site] = {
+    "CDC": Site(
+        "CDC", "SHS Distribution Centre", "erp_fusion", "", "DC1", "9521000001008", None, "100", 300000100000100,
+        300000100000200, 300000100000300, "CDC", ("0000", "8030"), 0.0,
+    ),
     "H1": Site(
         "H1", "SHS Main Hospital", "erp_fusion", "10100", "MAI", "9521000001107", None, "101", 300000100000101,
         300000100000201, 300000100000301, "H01", _HOSPITAL_DEPARTMENTS, 480 / 1900,
@@ -45,11 +49,21 @@ SITES: dict[str, Site] = {
         "H2", "SHS North Hospital", "erp_fusion", "10200", "NOR", "9521000001206", None, "102", 300000100000102,
         300000100000202, 300000100000302, "H02", _HOSPITAL_DEPARTMENTS, 310 / 1900,
     ),
+    "H3": Site(
+        "H3", "SHS West Hospital", "erp_lawson", "10300", "WES", "9521000001305", 1003, "103", 300000100000103,
+        300000100000203, 300000100000303, "H03", _HOSPITAL_DEPARTMENTS, 260 / 1900, is_issued_at_pick=True,
+    ),
+    "H4": Site(
+        "H4", "SHS River Hospital", "erp_lawson", "10400", "RIV", "9521000001404", 1004, "104", 300000100000104,
+        300000100000204, 300000100000304, "H04", _HOSPITAL_DEPARTMENTS, 220 / 1900,
+    ),
     "H5": Site(
         "H5", "SHS Prairie Hospital", "erp_lawson", "10500", "PRA", "9521000001503", 1005, None, None,
         None, None, None, _SMALLER, 190 / 1900,
     ),
 }  # fmt: skip
+# First day on which a site's documents are made in the cloud; worlds end before it.
+CUTOVERS: dict[str, date] = {"H3": date(2026, 4, 1), "H4": date(2026, 7, 1)}
 
 DEPARTMENT_NAMES: dict[str, str] = {
     "0000": "Balance sheet, no department",
@@ -64,6 +78,7 @@ DEPARTMENT_NAMES: dict[str, str] = {
     "7050": "Pre-op and recovery",
     "8010": "Sterile processing",
     "8020": "Supply chain and storeroom",
+    "8030": "Distribution centre operations",
 }
 
 
@@ -351,6 +366,11 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     for code in sites:
         if code not in SITES:
             raise ValueError(f"site {code} is not simulated; choose from {', '.join(SITES)}")
+        if code in CUTOVERS and world.end >= CUTOVERS[code]:
+            raise ValueError(
+                f"{code} moves to the cloud ERP on {CUTOVERS[code]} and cut-overs are not simulated:"
+                f" leave the site out or let the world end before that day, not on {world.end}"
+            )
         world.sites[code] = SITES[code]
     _locations(world, scale)
     price_change = first_of_month_after(world.start, max((world.end - world.start).days * 2 // 5, 5))
@@ -423,6 +443,11 @@ def _policy(price_change: date) -> tuple[PolicyRule, ...]:
 def _locations(world: World, scale: float) -> None:
     cabinets = 2 if scale <= 0.1 else 4
     for site in world.sites.values():
+        if not site.is_hospital:
+            world.locations["CDC-WHS"] = Location(
+                "CDC-WHS", site.code, "WAREHOUSE", True, True, False, f"{site.pou_site}-WHS-01", "WHS", None, "8030"
+            )
+            continue
         digit = site.code[1]
         kinds = [("STR", "STOREROOM", True, True, "8020"), ("ORC", "OR_CORE", True, True, "7010")]
         kinds.append(("CTH", "PROCEDURAL", True, True, "7020"))

@@ -18,6 +18,7 @@ from ingest.simulator.contracting import is_eligible, is_in_force, price_each
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import Order, OrderLine, Requisition, RequisitionLine, cents
 from ingest.simulator.events import ContractLine, Item, Package, Site, Supplier
+from ingest.simulator.transfers import Transfers
 
 FIVE_PLACES = Decimal("0.00001")
 LINES_PER_ORDER = 12
@@ -58,6 +59,7 @@ class Ordering:
     def __init__(self, desk: Desk, plan_order: Callable[[Order], None]) -> None:
         self.desk = desk
         self._plan_order = plan_order
+        self.transfers: Transfers | None = None
         self._waiting: list[RequisitionLine] = []
         self._asked: dict[str, int] = {}
 
@@ -79,7 +81,7 @@ class Ordering:
                 item = world.items[need.item_key]
                 package = package_of(item, item.buy_uom)
                 quantity = (need.quantity_each / package.each).to_integral_value(ROUND_CEILING)
-                self._add(
+                line = self._add(
                     requisition,
                     item,
                     item.description,
@@ -90,13 +92,16 @@ class Ordering:
                     destination=location,
                     need_reference=f"{need.ref_doc}-{need.ref_line}",
                 )
+                if self.transfers is not None and self.transfers.covers(location, item):
+                    self._waiting.remove(line)
+                    self.transfers.ask(line)
             self._show(requisition, at(d, 20))
 
     def departments_ask(self, d: date) -> None:
         """Non-stock requisitions of the day's departments (E02)."""
         if not is_business_day(d):
             return
-        for site in self.desk.world.sites.values():
+        for site in self.desk.world.hospitals():
             stream = self.desk.chance.stream("departments ask", site.code, d)
             wanted = max(self._asked.get(site.code, 0) * NONSTOCK_SHARE, 1.2)
             count = int(wanted) + stream.flag(wanted - int(wanted))

@@ -25,7 +25,8 @@ from ingest.simulator.ordering import Ordering
 from ingest.simulator.payables import Payables
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.receiving import Receiving
-from ingest.simulator.stock import Stock
+from ingest.simulator.stock import CENTRE, Stock
+from ingest.simulator.transfers import Transfers
 
 __all__ = ["BillOnlyRequest", "Purchasing"]
 
@@ -48,6 +49,11 @@ class Purchasing:
             self.desk.writers["erp_lawson"] = LegacyErp(self.desk, self.receiving)
         if "erp_fusion" in sites:
             self.desk.writers["erp_fusion"] = CloudErp(self.desk, self.receiving)
+        self.transfers = Transfers(self.desk)
+        if CENTRE in world.sites:
+            self.ordering.transfers = self.transfers
+            for writer in self.desk.writers.values():
+                writer.transfers = self.transfers
         self._services_opened = False
 
     def opening(self, d: date) -> None:
@@ -61,6 +67,7 @@ class Purchasing:
             self._open_services(d)
         self.ordering.order_waiting(d)
         self.ordering.departments_ask(d)
+        self.transfers.morning(d)
         self.desk.run_agenda(at(d, 23, 59, 59))
         self.payables.pay(d)
 
@@ -83,7 +90,7 @@ class Purchasing:
         self._services_opened = True
         world = self.desk.world
         providers = [supplier for supplier in world.suppliers.values() if supplier.role == "SERVICE"]
-        for site in world.sites.values():
+        for site in world.hospitals():
             serving = [supplier for supplier in providers if self.desk.serves(supplier, site)]
             if not serving:
                 continue

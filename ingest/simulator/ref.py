@@ -14,7 +14,7 @@ from ingest.simulator.chance import Chance
 from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
 from ingest.simulator.events import World
-from ingest.simulator.masters import DEPARTMENT_NAMES, MASTERS_SINCE, SITES, Masters, npi
+from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, MASTERS_SINCE, SITES, Masters, npi
 from ingest.simulator.plan import DefectPlan
 
 # Facts of all nine sites (landscape 1 and 2); only simulated sites have business.
@@ -179,7 +179,7 @@ class Reference:
                 "gl",
                 "revenue_gl",
             ):
-                until = {"H3": date(2026, 4, 1), "H4": date(2026, 7, 1)}.get(site)
+                until = CUTOVERS.get(site)
                 follows = process in ("receipt", "ap_invoice")
                 yield {
                     "site": site,
@@ -266,6 +266,8 @@ class Reference:
     def _cost_centres(self) -> Iterable[Row]:
         for code, site in SITES.items():
             digit = code[1]
+            if not site.is_hospital and code not in self.world.sites:
+                continue
             for department in site.departments:
                 shared: dict[str, Value] = {
                     "cost_center": f"{code}-{department}",
@@ -288,19 +290,20 @@ class Reference:
                         **shared,
                     }
                 if department != "0000":
-                    yield {
-                        "source_system": "ehr",
-                        "scope": site.loc_id,
-                        "source_code": f"{site.loc_id[:3]}{department}1",
-                        **shared,
-                    }
+                    if site.is_hospital:
+                        yield {
+                            "source_system": "ehr",
+                            "scope": site.loc_id,
+                            "source_code": f"{site.loc_id[:3]}{department}1",
+                            **shared,
+                        }
                     yield {"source_system": "pou", "scope": site.pou_site, "source_code": department, **shared}
 
     def _late_cost_centre(self, rows: list[Row]) -> Row | None:
         """Q123: a department that is used for some days before it is mapped."""
         if not self.plan.shows("Q123"):
             return None
-        site = list(self.world.sites.values())[-1]
+        site = self.world.hospitals()[-1]
         wanted = f"{site.loc_id[:3]}60101"
         return next((row for row in rows if row["source_system"] == "ehr" and row["source_code"] == wanted), None)
 

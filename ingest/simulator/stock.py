@@ -31,6 +31,8 @@ ZERO = Decimal(0)
 CENT = Decimal("0.01")
 FIVE_PLACES = Decimal("0.00001")
 STORE_DEPARTMENT = "8020"
+CENTRE = "CDC"
+CENTRE_SHARE = 0.62  # of a storeroom's items come from the distribution centre (landscape 7.1)
 ORDER_PATIENCE = timedelta(days=25)  # an order that never arrives stops counting as on order
 
 
@@ -139,16 +141,8 @@ class Stock:
         if item.is_lot_tracked and lot is None and quantity_each > 0:
             kept = self.new_lot(item, at.date(), receipt_key)
         self._arrive(site, location_id, item, quantity_each, value)
-        pending = self._on_order.get((location_id, item.key))
-        if pending and quantity_each > 0:
-            left = quantity_each
-            rest = []
-            for since, open_each in pending:
-                taken = min(open_each, left)
-                left -= taken
-                if open_each > taken:
-                    rest.append((since, open_each - taken))
-            self._on_order[(location_id, item.key)] = rest
+        if quantity_each > 0:
+            self.cancel_order(location_id, item.key, quantity_each)
         scan = Scan(site, location_id, item, quantity_each, at, lot=kept)
         return self._record(
             scan,
@@ -197,7 +191,7 @@ class Stock:
         self._record(scan, "CONSIGN_IN", quantity_each, ref_doc=po_key, owner="CONSIGNED")
 
     def cancel_order(self, location_id: str, item_key: int, quantity_each: Decimal) -> None:
-        """Forget an ordered quantity that will never arrive, so that it is asked for again."""
+        """Forget an ordered quantity: it arrived, or it never will and is asked for again."""
         pending = self._on_order.get((location_id, item_key), [])
         rest = []
         for since, open_each in pending:
@@ -206,6 +200,35 @@ class Stock:
             if open_each > taken:
                 rest.append((since, open_each - taken))
         self._on_order[(location_id, item_key)] = rest
+
+    def ship(self, item: Item, quantity_each: Decimal, at: datetime, transfer: str, line: int) -> Movement:
+        """Send goods from the distribution centre to a hospital at its average (E15, the caller's posting)."""
+        warehouse = f"{CENTRE}-WHS"
+        amount, unit_cost = self._leave(CENTRE, warehouse, item, quantity_each)
+        scan = Scan(CENTRE, warehouse, item, quantity_each, at)
+        return self._record(
+            scan, "TRANSFER_OUT", -quantity_each, transfer, line, amount=amount, unit_cost=unit_cost, event="E15"
+        )
+
+    def take_in(
+        self,
+        site: str,
+        location_id: str,
+        item: Item,
+        quantity_each: Decimal,
+        amount: Decimal,
+        unit_cost: Decimal,
+        at: datetime,
+        transfer: str,
+        line: int,
+    ) -> Movement:
+        """Put away what came from the distribution centre at the cost shipped (E16, the caller's posting)."""
+        self._arrive(site, location_id, item, quantity_each, amount)
+        self.cancel_order(location_id, item.key, quantity_each)
+        scan = Scan(site, location_id, item, quantity_each, at)
+        return self._record(
+            scan, "TRANSFER_IN", quantity_each, transfer, line, amount=amount, unit_cost=unit_cost, event="E16"
+        )
 
     def positions(self, site: str) -> Iterator[StockPosition]:
         """Owned stock as the site's ERP values it: by location (legacy) or for the organisation (cloud)."""
@@ -240,7 +263,8 @@ class Stock:
         for (location_id, item_key), level in self._levels.items():
             location = self.world.locations[location_id]
             item = self.world.items[item_key]
-            if not location.is_asset or (location.location_type != "STOREROOM" and not self._ordered_directly(item)):
+            replenished = location.location_type in ("STOREROOM", "WAREHOUSE")
+            if not location.is_asset or not (replenished or self._ordered_directly(item)):
                 continue
             pending = [
                 entry for entry in self._on_order.get((location_id, item_key), []) if at - entry[0] < ORDER_PATIENCE
@@ -295,10 +319,28 @@ class Stock:
         """Whether a site keeps the item in stock: its ERP must know it and the location kind must exist."""
         if item.pou_no is None or not item.home:
             return False
+        if site == CENTRE:
+            return self._is_kept_by_centre(item)
         erp = self.world.sites[site].erp
         if item.usage_class != "unmapped_pou" and (item.cloud_no if erp == "erp_fusion" else item.legacy_no) is None:
             return False
         return item.home not in ("CTH", "IRR") or f"{site}-{item.home}" in self.world.locations
+
+    def _is_kept_by_centre(self, item: Item) -> bool:
+        """Whether the distribution centre keeps the item: a share of the storeroom goods that the cloud knows."""
+        return (
+            item.cloud_item_id is not None
+            and item.is_active
+            and item.usage_class != "unmapped_pou"
+            and item.stock_class == "STOCK"
+            and not item.is_lot_tracked
+            and not self._ordered_directly(item)
+            and self.chance.stream("kept by the centre", item.key).flag(CENTRE_SHARE)
+        )
+
+    def is_supplied_by_centre(self, site: str, item: Item) -> bool:
+        """Whether a hospital's storeroom gets the item by transfer and not from its supplier."""
+        return CENTRE in self.world.sites and site != CENTRE and self._is_kept_by_centre(item)
 
     def location(self, site: str, suffix: str, key: int = 0) -> Location:
         """The location of a site by its suffix; of several cabinets or par areas the one that holds item `key`."""
@@ -317,9 +359,16 @@ class Stock:
 
     def _lay_out(self, site: str, item: Item, d: date) -> None:
         stream = self.chance.stream("stock", "opening", site, item.key)
-        home = self.home(site, item)
         factor = max(package.each for package in item.packages if package.uom in ("EA", "BX"))
         average = item.price_each
+        if site == CENTRE:
+            step = (Decimal(1) if factor < 10 else factor / 2) * max(len(self.world.sites) - 1, 1)
+            level = Level(step * stream.integer(24, 34), step * stream.integer(60, 80))
+            warehouse = self.location(site, "WHS")
+            self._levels[(warehouse.location_id, item.key)] = level
+            self._place(site, warehouse, item, level.reorder + step * stream.integer(0, 24), average, None, d)
+            return
+        home = self.home(site, item)
         if item.usage_class == "unmapped_pou":
             self._place(site, home, item, Decimal(400), ZERO, None, d)
             return
@@ -551,7 +600,7 @@ class Stock:
         for (location_id, item_key), level in self._levels.items():
             location = self.world.locations[location_id]
             item = self.world.items[item_key]
-            if location.location_type == "STOREROOM" or self._ordered_directly(item):
+            if location.location_type in ("STOREROOM", "WAREHOUSE") or self._ordered_directly(item):
                 continue
             store = self.location(location.site, "STR")
             if location.is_perpetual:
@@ -1007,9 +1056,15 @@ class Stock:
         if self.plan.quirk("Q56", "replay", moved.txn_id, share=0.002):
             self.outbox.emit("pou", "txn", row, moved.posted_at + timedelta(hours=7))
 
-    def _scan_row(self, scan: Scan, disposition: str, moved: Movement | None) -> None:
+    def scan_from_cart(self, scan: Scan, disposition: str, picked: Movement) -> None:
+        """Scan at the case what was issued by a pick before: a row of case_usage and no movement (Q66)."""
+        self._scan_row(scan, disposition, picked, scan.at + timedelta(minutes=3))
+
+    def _scan_row(
+        self, scan: Scan, disposition: str, moved: Movement | None, posted_at: datetime | None = None
+    ) -> None:
         self._scans += 1
-        posted = moved.posted_at if moved else scan.posted_at or scan.at + timedelta(minutes=3)
+        posted = posted_at or (moved.posted_at if moved else scan.posted_at or scan.at + timedelta(minutes=3))
         expiry = self._expiry_text(scan)
         self.outbox.emit(
             "pou",

@@ -1,6 +1,8 @@
 -- One row for each item that was issued to a case, as the case was typed: what left the shelf beside what was documented.
 -- Grain and key: entity_key (case as typed and inventory item). Issues, consigned and wasted, net of returns; halves of transfers
 -- are none. What the log documents of the golden item, on any location, covers the issues in the order of their first movement.
+-- A scheduled case without a log yet (its cart is picked the evening before at issue-at-pick sites, Q66) is a log not posted;
+-- of a cancelled one nothing may stay out, from the day on which it was scheduled.
 -- Quantities in EACH. Distribution: facility_id, item_key.
 with movements as (
     select
@@ -62,6 +64,16 @@ covered as (
         on issued.case_id = documented.case_id
         and issued.item_key = documented.item_key
 ),
+scheduled as (
+    select
+        case_schedule.case_no,
+        case_schedule.surgery_date,
+        coalesce(lower(status.category_name) like 'cancel%', false) as is_cancelled
+    from {{ ref('stg_ehr__case') }} as case_schedule
+    left join {{ ref('stg_ehr__category') }} as status
+        on status.category_table = 'ZC_OR_SCHED_STATUS'
+        and case_schedule.schedule_status_category = status.category_id
+),
 placed as (
     select
         covered.*,
@@ -69,11 +81,12 @@ placed as (
         first_movements.location_id,
         first_movements.is_asset,
         cost_supply.supply_id,
-        coalesce(cases.surgery_date, first_movements.business_date) as anchor_date,
+        coalesce(cases.surgery_date, scheduled.surgery_date, first_movements.business_date) as anchor_date,
         coalesce(item.is_implant, point_of_use.stock_class in ('BILLONLY', 'CONSIGN'), false) as is_implant,
         case
             when covered.case_id is null and covered.is_test_case then 'test patient'
             when covered.case_id is not null and not cases.is_posted then 'log not posted'
+            when covered.case_id is null and not scheduled.is_cancelled then 'log not posted'
             when coalesce(cases.facility_id, first_movements.facility_id) is null then 'site unknown'
         end as out_of_scope_reason
     from covered
@@ -82,6 +95,9 @@ placed as (
         and covered.item_group = first_movements.item_group
     left join {{ ref('dim_case') }} as cases
         on covered.case_id = cases.case_id
+    left join scheduled
+        on covered.case_id is null
+        and covered.case_typed = scheduled.case_no
     left join {{ ref('dim_item') }} as item
         on covered.item_key = item.item_key
     left join {{ ref('stg_pou__item') }} as point_of_use

@@ -30,7 +30,7 @@ ledger_lines as (
         journal_source in ('CV', 'Conversion') as is_conversion,
         debit_amount,
         case
-            when account_role in ('GRNI', 'AP_CONTROL', 'PATIENT_REV_IP', 'PATIENT_REV_OP') then credit_amount - debit_amount
+            when account_role in ('GRNI', 'AP_CONTROL', 'DUE_TO', 'PATIENT_REV_IP', 'PATIENT_REV_OP') then credit_amount - debit_amount
             else debit_amount - credit_amount
         end as amount,
         source_extract,
@@ -99,11 +99,24 @@ subledger_batches as (
     select
         'erp_fusion' as source_system,
         '' as batch_facility_id,
-        cast(journal_header_id as varchar) as batch_id,
-        sum(case when subledger_amount > 0 then subledger_amount else 0 end) as debit_amount,
-        sum(case when subledger_amount > 0 then subledger_amount else 0 end) as net_debit_amount
-    from {{ ref('stg_erp_fusion__import_reference') }}
-    group by journal_header_id
+        referenced.batch_id,
+        referenced.debit_amount,
+        referenced.debit_amount + coalesce(settled.amount, 0) as net_debit_amount
+    from (
+        select
+            cast(journal_header_id as varchar) as batch_id,
+            sum(case when subledger_amount > 0 then subledger_amount else 0 end) as debit_amount
+        from {{ ref('stg_erp_fusion__import_reference') }}
+        group by journal_header_id
+    ) as referenced
+    -- settlements between sites stand in the journal of the day's deliveries, and no subledger row is behind them
+    left join (
+        select batch_id, sum(abs(amount)) as amount
+        from {{ ref('fct_transfer_movement') }}
+        where movement = 'settlement' and source_system = 'erp_fusion'
+        group by batch_id
+    ) as settled
+        on referenced.batch_id = settled.batch_id
 ),
 
 referenced_receipts as (
@@ -231,6 +244,15 @@ movements as (
         on receipt.source_key = reference.subledger_key
     union all
     select
+        control_role,
+        facility_id,
+        source_system,
+        batch_id,
+        business_date as movement_date,
+        amount
+    from {{ ref('fct_transfer_movement') }}
+    union all
+    select
         'PATIENT_REV' as control_role,
         facility_id,
         'hb' as source_system,
@@ -296,7 +318,9 @@ flows as (
         and broken.batch_facility_id = case when lines.source_system = 'erp_fusion' then '' else lines.facility_id end
     where
         lines.is_posted
-        and lines.control_role in ('GRNI', 'AP_CONTROL', 'RCV_CLEARING', 'PATIENT_REV', 'PATIENT_AR')
+        and lines.control_role in (
+            'GRNI', 'AP_CONTROL', 'RCV_CLEARING', 'IN_TRANSIT', 'DUE_FROM', 'DUE_TO', 'PATIENT_REV', 'PATIENT_AR'
+        )
 ),
 
 -- what the ledgers opened with
@@ -306,7 +330,7 @@ opening_balances as (
         facility_id,
         case when account_type in ('L', 'R') then -1 else 1 end * net_amount as ledger_amount
     from {{ ref('fct_opening_balance') }}
-    where account_role in ('GRNI', 'AP_CONTROL', 'RCV_CLEARING', 'PATIENT_AR')
+    where account_role in ('GRNI', 'AP_CONTROL', 'RCV_CLEARING', 'IN_TRANSIT', 'DUE_FROM', 'DUE_TO', 'PATIENT_AR')
 ),
 
 monthly as (

@@ -1,0 +1,238 @@
+"""Transfers from the distribution centre to the hospitals: what is asked of it, shipped, received, lost and settled.
+
+Here: transfer orders, their shipments and receipts, the postings of both halves (E15, E16, E16a) and the settlement
+between the companies (E21).
+Not here: what the distribution centre buys (ordering and what follows), quantities and averages (stock), rows (legacy,
+cloud), journals (ledger).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+from ingest.simulator.accounts import is_business_day, month_end, next_business_day
+from ingest.simulator.desk import Desk, at
+from ingest.simulator.documents import ZERO, RequisitionLine, cents
+from ingest.simulator.events import Item, Location, Posting, Site
+from ingest.simulator.stock import CENTRE
+
+LOST_AFTER = timedelta(days=5)
+SETTLEMENT_DAY = 15
+BALANCE = "0000"
+LEAST_LOSS = Decimal(20)
+
+
+@dataclass(slots=True, eq=False)
+class TransferLine:
+    """One line of a transfer order, quantities in EACH."""
+
+    number: str  # TO + 8 digits
+    line: int
+    site: Site
+    item: Item
+    destination: Location
+    requested: RequisitionLine
+    ordered: Decimal
+    created_at: datetime
+    cloud_id: int
+    shipped: Decimal = ZERO
+    received: Decimal = ZERO
+    unit_cost: Decimal | None = None
+    amount: Decimal = ZERO
+    shipped_at: datetime | None = None
+    received_at: datetime | None = None
+    is_closed: bool = False
+    receipt_number: int = 0
+    receive_id: int = 0
+    deliver_id: int = 0
+
+    @property
+    def status(self) -> str:
+        """Status as the cloud shows it."""
+        if self.shipped_at is None:
+            return "OPEN"
+        if self.received_at is None:
+            return "SHIPPED"
+        return "CLOSED" if self.is_closed or self.received == self.shipped else "PARTIALLY RECEIVED"
+
+
+@dataclass(slots=True)
+class Transfers:
+    """The distribution centre's side of replenishment."""
+
+    desk: Desk
+    line_of_movement: dict[str, TransferLine] = field(default_factory=dict)  # txn_id of either half
+    _asked: list[RequisitionLine] = field(default_factory=list)
+    _waiting: list[TransferLine] = field(default_factory=list)
+    _owed: dict[tuple[str, date], Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # site, month
+
+    # ------------------------------------------------------------------------------------------------------- asking
+
+    def covers(self, location: Location, item: Item) -> bool:
+        """Whether a storeroom gets the item from the distribution centre."""
+        return location.location_type == "STOREROOM" and self.desk.stock.is_supplied_by_centre(location.site, item)
+
+    def ask(self, wanted: RequisitionLine) -> None:
+        """Take note of a requested line; the transfer order follows next morning."""
+        wanted.is_from_centre = True
+        self._asked.append(wanted)
+
+    def morning(self, d: date) -> None:
+        """Make transfer orders of what was asked for, ship what is there, settle on the 15th."""
+        self._order(d)
+        if is_business_day(d):
+            waiting, self._waiting = self._waiting, []
+            for line in waiting:
+                self._ship(line, at(d, 10, 5))
+        if d.day == SETTLEMENT_DAY:
+            self._settle(d)
+
+    def _order(self, d: date) -> None:
+        asked, self._asked = self._asked, []
+        moment = at(d, 6, 20)
+        by_place: dict[str, list[RequisitionLine]] = defaultdict(list)
+        for wanted in asked:
+            assert wanted.destination is not None
+            by_place[wanted.destination.location_id].append(wanted)
+        series = self.desk.series
+        for group in by_place.values():
+            number = f"TO{series.next('transfer order', first=10001):08d}"
+            for place, wanted in enumerate(group, start=1):
+                assert wanted.item is not None and wanted.destination is not None and wanted.requisition is not None
+                line = TransferLine(
+                    number=number,
+                    line=place,
+                    site=wanted.requisition.site,
+                    item=wanted.item,
+                    destination=wanted.destination,
+                    requested=wanted,
+                    ordered=wanted.quantity * wanted.each_per_uom,
+                    created_at=moment,
+                    cloud_id=series.next("transfer line id", first=300000500000001),
+                )
+                wanted.is_transferred = True
+                self._waiting.append(line)
+                self._show(line, moment)
+            requisitions = {id(wanted.requisition): wanted.requisition for wanted in group}
+            for requisition in requisitions.values():
+                assert requisition is not None
+                self.desk.writer(requisition.site).requisition(requisition, moment)
+
+    def _show(self, line: TransferLine, moment: datetime) -> None:
+        self.desk.writers["erp_fusion"].transfer_line(line, moment)
+
+    # ------------------------------------------------------------------------------------------------------- moving
+
+    def _ship(self, line: TransferLine, moment: datetime) -> None:
+        """E15; what the centre does not have waits for another day."""
+        stock = self.desk.stock
+        if stock.balance(f"{CENTRE}-WHS", line.item.pou_no or "") < line.ordered:
+            self._waiting.append(line)
+            return
+        movement = stock.ship(line.item, line.ordered, moment, line.number, line.line)
+        self.line_of_movement[movement.txn_id] = line
+        line.shipped, line.shipped_at = line.ordered, moment
+        line.unit_cost, line.amount = movement.erp_unit_cost, movement.erp_amount or ZERO
+        self._post(
+            CENTRE, "E15", moment.date(), "IN_TRANSIT", "INV_ASSET", line.amount, "INV", movement.txn_id,
+            movement.posted_at,
+        )  # fmt: skip
+        self._show(line, moment)
+        arrival = at(next_business_day(moment.date() + timedelta(days=1)), 8, 40)
+        self.desk.schedule(arrival, partial(self._receive, line, arrival))
+
+    def _receive(self, line: TransferLine, moment: datetime) -> None:
+        """E16, both halves; a part may be lost on the road (E16a)."""
+        desk = self.desk
+        assert line.unit_cost is not None
+        quantity = line.shipped
+        late = moment.date() + LOST_AFTER + timedelta(days=2)
+        if line.amount >= LEAST_LOSS and quantity > 1 and desk.plan.wants("GL-09", True, line.number, moment.date()):
+            quantity -= Decimal(desk.chance.stream("lost", line.number, line.line).integer(1, int(quantity) - 1))
+            desk.schedule(at(late, 11), partial(self._write_off, line, at(late, 11)))
+        amount = line.amount if quantity == line.shipped else cents(quantity * line.unit_cost)
+        movement = desk.stock.take_in(
+            line.site.code, line.destination.location_id, line.item, quantity, amount, line.unit_cost, moment,
+            line.number, line.line,
+        )  # fmt: skip
+        self.line_of_movement[movement.txn_id] = line
+        line.received, line.received_at = quantity, moment
+        key, day = str(line.cloud_id), movement.posted_at.astimezone(moment.tzinfo).date()
+        if line.site.erp == "erp_fusion":
+            line.receipt_number = desk.series.next("receipt", "cloud", first=1000001)
+            line.receive_id = desk.series.next("rcv", first=300000200000001)
+            line.deliver_id = desk.series.next("rcv", first=300000200000001)
+            desk.writers["erp_fusion"].transfer_receipt(line, moment)
+        self._post(line.site.code, "E16", day, "INV_ASSET", "DUE_TO", amount, "TO", key, movement.posted_at, CENTRE)
+        known = movement.posted_at
+        if day == month_end(day) and desk.plan.quirk("Q122", line.number, line.line, share=0.5):
+            known = at(day + timedelta(days=1), 0, 40)
+        self._post(
+            CENTRE, "E16", known.astimezone(moment.tzinfo).date(), "DUE_FROM", "IN_TRANSIT", amount, "TO", key, known,
+            line.site.code,
+        )  # fmt: skip
+        self._owed[(line.site.code, day.replace(day=1))] += amount
+        self._show(line, moment)
+
+    def _write_off(self, line: TransferLine, moment: datetime) -> None:
+        """E16a: what did not arrive within five days."""
+        left = line.amount - cents(line.received * (line.unit_cost or ZERO))
+        line.is_closed = True
+        self._post(CENTRE, "E16a", moment.date(), "INV_ADJ", "IN_TRANSIT", left, "TO", str(line.cloud_id), moment)
+        self._show(line, moment)
+
+    # ------------------------------------------------------------------------------------------------------ settling
+
+    def _settle(self, d: date) -> None:
+        """E21: every hospital pays what it owed at the end of the last month."""
+        first = d.replace(day=1)
+        for site in self.desk.world.hospitals():
+            due = sum((self._owed.pop(key) for key in list(self._owed) if key[0] == site.code and key[1] < first), ZERO)
+            moment = at(d, 13)
+            key = f"SETTLE-{site.code}-{d:%Y%m}"
+            self._post(site.code, "E21", d, "DUE_TO", "CASH", due, "SETTLEMENT", key, moment, CENTRE)
+            self._post(CENTRE, "E21", d, "CASH", "DUE_FROM", due, "SETTLEMENT", key, moment, site.code)
+
+    def _post(
+        self,
+        site: str,
+        event: str,
+        day: date,
+        debit: str,
+        credit: str,
+        amount: Decimal,
+        subledger: str,
+        key: str,
+        known_at: datetime,
+        counterparty: str | None = None,
+    ) -> None:
+        if amount == ZERO:
+            return
+        erp = self.desk.world.sites[site].erp
+        inventory = event in ("E15", "E16a")
+        system = "CA" if inventory else "IC"
+        if erp == "erp_lawson" and event == "E21":
+            system = "GL-IC"
+        self.desk.world.postings.append(
+            Posting(
+                erp=erp,
+                site=site,
+                event=event,
+                system=system,
+                category="Inventory" if inventory else "Intercompany",
+                posting_date=day,
+                debit_role=debit,
+                debit_department=BALANCE,
+                credit_role=credit,
+                credit_department=BALANCE,
+                amount=amount,
+                subledger=subledger,
+                subledger_key=key,
+                known_at=known_at,
+                counterparty=counterparty,
+            )
+        )
