@@ -198,6 +198,11 @@ class Delivery:
         """Whether a delivery belongs to a slot of the day."""
         return "{hhmm}" in self.path or "{hh}" in self.path
 
+    @property
+    def has_extract_in_path(self) -> bool:
+        """Whether each file is one extract's, named by the path; otherwise files may feed several."""
+        return "{extract}" in self.path
+
     def fed_by(self, parts: Mapping[str, str]) -> tuple[str, ...]:
         """Extracts that a file feeds, by the parts of its path; the head extract first, none for a foreign file."""
         if self.reads_by:

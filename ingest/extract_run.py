@@ -70,6 +70,19 @@ class _File:
     def position(self) -> tuple[str, str]:
         return self.delivered.position
 
+    @property
+    def identity(self) -> str:
+        """What the delivery says: its content, and the moment that the manifest gives to deletions."""
+        stated = self.delivered.stated
+        return self.content.content_hash + (stated.moment or "" if stated is not None else "")
+
+    def recall(self) -> None:
+        """Take what the last attempt found: the delivery is what it was."""
+        assert self.last is not None
+        self.rows = self.last.rows_delivered
+        self.refusal = self.last.reason if self.last.is_refused_whole else None
+        self.is_empty = self.last.outcome == "no_rows" and self.last.reason is None
+
 
 @dataclass
 class _Outcome:
@@ -78,8 +91,9 @@ class _Outcome:
     delivered: int = 0
     landed: int = 0
     tombstoned: int = 0
+    refused: int = 0
     bad: list[tuple[str, BadRow]] = field(default_factory=list)
-    """File or zip part, and the row."""
+    """File or zip part, and the row: one entry a broken rule."""
     total: Decimal | None = None
     has_ragged: bool = False
 
@@ -109,6 +123,7 @@ class ExtractRun:
         here = {delivered.file for delivered in deliveries}
         self.gone = [attempt for attempt in last if attempt.file not in here and _had_effect(attempt)]
         self.files = [self._file(delivered, last_of.get(delivered.file), again) for delivered in deliveries]
+        self._by_name = {file.delivered.file: file for file in self.files}
         self._looked_at: list[_File] = []
         self._touched: list[_File] = []
         self._chosen: dict[str, _File] = {}
@@ -130,10 +145,8 @@ class ExtractRun:
             and delivered.file not in again
         )
         file = _File(source, last, is_new, delivered.file in again)
-        if not is_new and last is not None:
-            file.rows = last.rows_delivered
-            file.refusal = last.reason if last.is_refused_whole else None
-            file.is_empty = last.outcome == "no_rows" and last.reason is None
+        if not is_new:
+            file.recall()
         return file
 
     def _attempt_id(self, delivered: Delivered, content: Content) -> str:
@@ -146,11 +159,14 @@ class ExtractRun:
         self.sources.look_at(file.source)
         look = file.source.look
         assert look is not None
-        file.refusal = file.source.refusal
-        file.rows = look.rows.get(self.extract.name, 0)
-        file.is_empty = not any(look.rows.values())
         if not file.is_again and file.last is not None:
             file.is_new = file.last.attempt_id != self._attempt_id(file.delivered, file.content)
+        if file.is_new:
+            file.refusal = file.source.refusal
+            file.rows = look.rows.get(self.extract.name, 0)
+            file.is_empty = not any(look.rows.values())
+        else:
+            file.recall()
         return file.is_new
 
     # Deciding ---------------------------------------------------------------------------------------------------------
@@ -165,13 +181,16 @@ class ExtractRun:
                 continue
             scope = file.delivered.scope
             if file.is_empty:
-                file.fate, latest[scope] = "no_rows", None
+                file.fate = "no_rows"
+                if self.extract.load != "snapshot" or self._empties(file):
+                    latest[scope] = None
+                # Else it is a picture that failed to fill: like a refused one, it says nothing.
                 continue
-            before, content_hash = latest.get(scope), file.content.content_hash
-            file.duplicate_of = first.setdefault((scope, content_hash), file.delivered.file)
+            before = latest.get(scope)
+            file.duplicate_of = first.setdefault((scope, file.identity), file.delivered.file)
             if file.duplicate_of == file.delivered.file:
                 file.duplicate_of = None
-            is_repeat = before is not None and content_hash == before.content.content_hash
+            is_repeat = before is not None and file.identity == before.identity
             is_window = is_repeat and before is not None and self._repeats(before.delivered, file.delivered)
             latest[scope] = file
             if file.duplicate_of is None:
@@ -179,13 +198,8 @@ class ExtractRun:
             elif self.extract.load == "snapshot":
                 # An older picture delivered again is what the source holds now; only the very last one brings nothing.
                 file.fate = "window_repeat" if is_repeat else "read"
-            elif is_window:
-                file.fate = "window_repeat"
-            elif file.rows:
-                file.fate = "duplicate"
             else:
-                # A document delivered again that has no row of this extract: nothing is there twice.
-                file.fate, file.duplicate_of, file.is_empty = "no_rows", None, True
+                file.fate = "window_repeat" if is_window else "duplicate"
 
     def _repeats(self, before: Delivered, delivered: Delivered) -> bool:
         """Whether a delivery may hold what the one before it held: its re-pull or window covers the same time."""
@@ -220,8 +234,8 @@ class ExtractRun:
     def _is_promoted(self, file: _File) -> bool:
         """Whether a delivery that was ignored before must be read now, because the one it repeated changed."""
         assert file.last is not None
-        ignored = file.last.outcome == "ignored_duplicate" or file.last.is_window_repeat
-        return ignored and file.fate == "read"
+        ignored = file.last.outcome in ("ignored_duplicate", "no_rows") and file.last.duplicate_of is not None
+        return (ignored or file.last.is_window_repeat) and file.fate == "read"
 
     def _is_seen_otherwise(self, file: _File) -> bool:
         """Whether a delivery that brought nothing is now a duplicate of another one, or of none."""
@@ -418,6 +432,7 @@ class ExtractRun:
             outcome = self._outcomes[stretch.sources[row.index].delivered.file]
             outcome.bad.append((stretch.names[row.index], row))
             outcome.delivered += 1
+            outcome.refused += 1
             outcome.has_ragged = True
         rows = reading.frame
         if len(mine) < len(stretch.texts):
@@ -438,6 +453,8 @@ class ExtractRun:
         for row in bad:
             outcome = self._outcomes[stretch.sources[row.index].delivered.file]
             outcome.bad.append((stretch.names[row.index], row))
+        for index, _ in {(row.index, row.row) for row in bad}:
+            self._outcomes[stretch.sources[index].delivered.file].refused += 1
 
     def _count(self, rows: pl.DataFrame, stretch: Stretch) -> None:
         for text, count, amount in _totals(self.extract, rows):
@@ -445,16 +462,15 @@ class ExtractRun:
             outcome.delivered += count
             outcome.total = (outcome.total or Decimal(0)) + amount
 
-    def _state(self, keys: pl.Series | None, delivered: Delivered) -> pl.DataFrame:
-        """Latest version of the keys so far; of a snapshot of one scope, those that came with this scope."""
+    def _state(self, keys: pl.Series | None, delivered: Delivered, columns: Sequence[str] = ()) -> pl.DataFrame:
+        """Latest version of the keys so far; in a scope, of what came with this scope alone."""
         import polars as pl
 
         if not delivered.scope:
-            return state_of(self._before, keys)
-        folder = delivered.file.split("/").index(_scope_folder(self.extract, delivered))
-        state = state_of(self._before, keys, ["_file"])
-        is_here = pl.col("_file").str.split("/").list.get(folder, null_on_oob=True) == delivered.file.split("/")[folder]
-        return state.filter(is_here).drop("_file")
+            return state_of(self._before, keys, columns)
+        name = _scope_folder(self.extract, delivered)
+        folder = pl.col("_file").str.split("/").list.get(delivered.file.split("/").index(name), null_on_oob=True)
+        return state_of(self._before, keys, columns, where=folder == name)
 
     def _spared(self, rows: pl.DataFrame, bad: Sequence[BadRow], texts: pl.DataFrame) -> pl.DataFrame | None:
         """Keys of refused rows that did split, with the number of their delivery: a bad value does not mean gone."""
@@ -499,7 +515,7 @@ class ExtractRun:
         )
 
     def _batch_id(self, file: _File) -> str:
-        identity = f"{self.extract.feed}|{file.content.content_hash}|{self.extract.version}"
+        identity = f"{self.extract.feed}|{file.identity}|{self.extract.version}"
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     def _tombstones(self, gone: pl.DataFrame, landed: pl.DataFrame, files: Sequence[_File]) -> pl.DataFrame:
@@ -514,7 +530,7 @@ class ExtractRun:
         values = [
             here.select("_key_hash", "_snapshot").hstack(landed[here["_row"].to_list()].select(identity)),
             there.select("_key_hash", "_snapshot").join(
-                state_of(self._before, there["_key_hash"], identity).select("_key_hash", *identity),
+                self._state(there["_key_hash"], files[0].delivered, identity).select("_key_hash", *identity),
                 on="_key_hash",
                 how="left",
             ),
@@ -547,11 +563,10 @@ class ExtractRun:
 
     def _attempt(self, file: _File, outcome: _Outcome | None) -> tuple[Attempt, list[tuple[str, BadRow]]]:
         delivered, stated = file.delivered, self._stated(file)
-        bad = outcome.bad if outcome is not None else []
-        refused_rows = len({(name, row.line) for name, row in bad})
-        rows = outcome.delivered if outcome is not None else file.rows
-        landed = outcome.landed if outcome is not None else 0
-        quarantined = rows if file.fate == "refused" else refused_rows
+        rows = self._rows_in(file)
+        # A delivery that was not read brought nothing.
+        read = outcome or _Outcome()
+        quarantined = rows if file.fate == "refused" else read.refused
         attempt = Attempt(
             attempt_id=self._attempt_id(delivered, file.content),
             run_id=self.run_id,
@@ -563,13 +578,13 @@ class ExtractRun:
             file_hash=file.content.file_hash,
             content_hash=file.content.content_hash,
             contract_version=self.extract.version,
-            outcome=_outcome(file.fate, rows, landed, quarantined),
+            outcome=_outcome(file.fate, rows, read.landed, quarantined),
             reason=_reason(file, rows, quarantined),
             rows_delivered=rows,
-            rows_landed=landed,
-            rows_repeated=rows - landed - quarantined,
+            rows_landed=read.landed,
+            rows_repeated=rows - read.landed - quarantined,
             rows_quarantined=quarantined,
-            rows_tombstoned=outcome.tombstoned if outcome is not None else 0,
+            rows_tombstoned=read.tombstoned,
             manifest_rows=stated.rows if stated else None,
             manifest_hash_ok=self._is_hash_right(file, outcome),
             manifest_says=delivered.stated.fingerprint if delivered.stated else "",
@@ -578,7 +593,15 @@ class ExtractRun:
             is_snapshot=self.extract.load == "snapshot",
             is_window_repeat=self._is_window_repeat(file),
         )
-        return attempt, bad
+        return attempt, read.bad
+
+    def _rows_in(self, file: _File) -> int:
+        """Rows in a delivery; in one whose content was delivered before, as many as there were read then."""
+        if file.fate in ("duplicate", "window_repeat"):
+            assert file.duplicate_of is not None
+            return self._rows_in(self._by_name[file.duplicate_of])
+        outcome = self._outcomes.get(file.delivered.file)
+        return outcome.delivered if outcome is not None else file.rows
 
     def _stated(self, file: _File) -> Stated | None:
         """What manifest or trailer state of this extract's rows: they count those of the head extract."""
@@ -617,8 +640,10 @@ class ExtractRun:
         if file.is_empty:
             return outcome
         delivery = self.extract.delivery
+        # A record may take values from those of another extract, such as the header of its file.
+        extracts = [self.sources.contract.extracts[name] for name in file.delivered.extracts]
         for stretch in self.sources.stretches([file.source]):
-            reading = format_of(delivery).read(stretch.texts, delivery, [self.extract])[self.extract.name]
+            reading = format_of(delivery).read(stretch.texts, delivery, extracts)[self.extract.name]
             outcome.has_ragged |= bool(reading.bad)
             for _, _, amount in _totals(self.extract, reading.frame):
                 outcome.total = (outcome.total or Decimal(0)) + amount
@@ -664,7 +689,7 @@ def _outcome(fate: Fate, rows: int, landed: int, quarantined: int) -> str:
         case "no_rows":
             return "no_rows"
         case "duplicate":
-            return "ignored_duplicate"
+            return "ignored_duplicate" if rows else "no_rows"
         case "window_repeat":
             return "repeated"
     if landed:
@@ -677,10 +702,10 @@ def _outcome(fate: Fate, rows: int, landed: int, quarantined: int) -> str:
 def _reason(file: _File, rows: int, quarantined: int) -> str | None:
     if file.fate == "refused":
         return file.refusal
+    if file.fate in ("read", "duplicate") and not rows:
+        return "no row of this extract in it"
     if file.fate == "duplicate":
         return "content delivered before"
-    if file.fate == "read" and not rows:
-        return "no row of this extract in it"
     if file.fate == "read" and quarantined == rows:
         return EVERY_ROW_REFUSED
     return None

@@ -223,15 +223,21 @@ def _gone(spans: Sequence[pl.DataFrame], whole: Sequence[bool], spared: pl.DataF
     return pl.concat(gone)
 
 
-def state_of(parts: Sequence[Path], keys: pl.Series | None, columns: Sequence[str] = ()) -> pl.DataFrame:
-    """Latest `_row_hash`, `_op` and `columns` of each key in parts given in delivery order; of some keys, or of all."""
+def state_of(
+    parts: Sequence[Path], keys: pl.Series | None, columns: Sequence[str] = (), where: pl.Expr | None = None
+) -> pl.DataFrame:
+    """Latest `_row_hash`, `_op` and `columns` of each key in parts given in delivery order; of some keys, or of all.
+
+    `where`: the rows that count, when not all of them do.
+    """
     import polars as pl
 
     names = ["_key_hash", "_row_hash", "_op", *columns]
     if not parts:
         kinds = {"_key_hash": pl.UInt64, "_row_hash": pl.UInt64}
         return pl.DataFrame(schema={name: kinds.get(name, pl.String) for name in names})
-    scan = pl.scan_parquet(list(parts), missing_columns="insert", extra_columns="ignore").select(names)
+    scan = pl.scan_parquet(list(parts), missing_columns="insert", extra_columns="ignore")
+    scan = (scan if where is None else scan.filter(where)).select(names)
     if keys is not None:
         scan = scan.join(keys.unique().to_frame("_key_hash").lazy(), on="_key_hash", how="semi", maintain_order="left")
     return scan.collect().unique(subset="_key_hash", keep="last", maintain_order=True)

@@ -8,7 +8,8 @@ tokenised or written; the modules named so do that.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from ingest.clock import AsOf
 from ingest.contract import Delivery, Extract, SystemContract, load_contracts
 from ingest.extract_run import ExtractRun
 from ingest.formats import format_of
+from ingest.formats.reading import Reading
 from ingest.landing import ensure_empty_sources
 from ingest.privacy import TokenKey, TokenKeyError
-from ingest.sources import Source, Sources
+from ingest.sources import Source, Sources, Stretch
 from ingest.transports.directory import find
 
 Progress = Callable[[str, int, int], None]
@@ -211,8 +213,8 @@ def _families(contract: SystemContract) -> list[list[Extract]]:
     """Extracts that are read from the same deliveries, together; the order is that of the contract."""
     families: dict[str, list[Extract]] = {}
     for extract in contract.extracts.values():
-        shared = extract.delivery.reads or extract.delivery.extracts
-        families.setdefault(extract.delivery.path if shared else extract.name, []).append(extract)
+        is_shared = not extract.delivery.has_extract_in_path
+        families.setdefault(extract.delivery.path if is_shared else extract.name, []).append(extract)
     return list(families.values())
 
 
@@ -222,8 +224,27 @@ def _land(runs: Sequence[ExtractRun], sources: Sources, delivery: Delivery) -> N
     for run in runs:
         chosen.update((source.delivered.file, source) for source in run.prepare())
     in_order = sorted(chosen.values(), key=lambda source: (source.delivered.scope, source.position))
-    for stretch in sources.stretches(in_order):
+    extracts = [run.extract for run in runs]
+
+    def read(stretch: Stretch) -> dict[str, Reading]:
         texts = [text for text in stretch.texts if text.content]
-        readings = format_of(delivery).read(texts, delivery, [run.extract for run in runs])
+        return format_of(delivery).read(texts, delivery, extracts)
+
+    for stretch, readings in _ahead(sources.stretches(in_order), read):
         for run in runs:
             run.land(stretch, readings.get(run.extract.name))
+
+
+def _ahead(
+    stretches: Iterable[Stretch], read: Callable[[Stretch], dict[str, Reading]]
+) -> Iterator[tuple[Stretch, dict[str, Reading]]]:
+    """Every stretch with what was read of it; the next one is read while one is landed."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        waiting: list[tuple[Stretch, Future[dict[str, Reading]]]] = []
+        for stretch in stretches:
+            waiting.append((stretch, reader.submit(read, stretch)))
+            if len(waiting) == 2:
+                before, coming = waiting.pop(0)
+                yield before, coming.result()
+        for before, coming in waiting:
+            yield before, coming.result()

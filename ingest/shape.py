@@ -223,12 +223,16 @@ def split(extract: Extract, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[BadR
     bad: list[BadRow] = []
     if kept:
         is_bad = verdicts.select(pl.any_horizontal([rule.verdict for rule in kept])).to_series()
-        good, refused = rows.filter(~is_bad), rows.filter(is_bad)
+        good, refused = rows.filter(~is_bad), rows.with_row_index("_row").filter(is_bad)
         why, verdicts = verdicts.filter(is_bad), verdicts.filter(~is_bad)
         for rule in kept:
-            places = refused.filter(why[rule.verdict]).select("_text", "_line", _class=value_class(pl.col(rule.column)))
-            bad.extend(BadRow(text, line, rule.column, kind, rule.reason) for text, line, kind in places.iter_rows())
-        if good.height + refused.height != rows.height or len({(row.index, row.line) for row in bad}) != refused.height:
+            places = refused.filter(why[rule.verdict]).select(
+                "_text", "_line", "_row", _class=value_class(pl.col(rule.column))
+            )
+            bad.extend(
+                BadRow(text, line, rule.column, kind, rule.reason, row) for text, line, row, kind in places.iter_rows()
+            )
+        if good.height + refused.height != rows.height or len({row.row for row in bad}) != refused.height:
             raise ShapeError(f"{extract.feed}: {rows.height} rows judged, {good.height} good, {refused.height} bad")
     judged = good.hstack(verdicts)
     _pass(extract, judged.filter(pl.col("_op") != "D") if _has_deletions(good) else judged)

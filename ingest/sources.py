@@ -23,7 +23,8 @@ from ingest.formats.reading import Look, Text, Unreadable
 from ingest.transports.directory import Delivered
 
 # Bytes of text that are parsed and judged together, and that are kept between looking at a delivery and reading it.
-STRETCH = 128 * 2**20
+# One stretch is read while the one before it is landed, so twice as much is held.
+STRETCH = 64 * 2**20
 # A single file above this is mapped, and read in pieces of this size where its format can be cut.
 PIECE = 32 * 2**20
 _PACKED_GROWTH = 8
@@ -101,11 +102,12 @@ class Sources:
             return
         source.content = Content(file_hash, md5, _inside(delivered, parts, file_hash))
         source.text_size = sum(len(part) for _, part in parts)
-        if self._kept_bytes + source.text_size <= STRETCH:
+        source.look = self._look(delivered, parts)
+        _let_go(content)
+        source.refusal = source.look.refusal or _differs(source, has_parts=bool(parts))
+        if source.refusal is None and self._kept_bytes + source.text_size <= STRETCH:
             self._kept_bytes += source.text_size
             source.kept = parts
-        source.look = self._look(delivered, parts)
-        source.refusal = source.look.refusal or _differs(source, has_parts=bool(parts))
 
     def _look(self, delivered: Delivered, parts: Iterable[tuple[str, Bytes]]) -> Look:
         """What the texts of a delivery say together."""
@@ -148,8 +150,11 @@ class Sources:
     def _texts(self, source: Source) -> Iterator[tuple[str, Text]]:
         """Texts of a delivery in order, with what `_file` says of them; large ones in pieces."""
         delivered = source.delivered
-        parts = source.kept if source.kept is not None else _parts(delivered, self._open(delivered))
-        source.kept = None
+        if source.kept is None:
+            parts = _parts(delivered, self._open(delivered))
+        else:
+            parts, source.kept = source.kept, None
+            self._kept_bytes -= source.text_size
         said = Text(
             0,
             b"",
@@ -166,7 +171,9 @@ class Sources:
                 yield name, replace(said, content=bytes(part))
                 continue
             for piece in format_of(delivered.delivery).pieces(part, PIECE):
-                yield name, replace(said, content=part[piece.start : piece.end], first_line=piece.first_line)
+                text = part[piece.start : piece.end]
+                _let_go(part)
+                yield name, replace(said, content=text, first_line=piece.first_line)
 
     def _open(self, delivered: Delivered) -> Bytes:
         path = self.landing / delivered.file
@@ -174,6 +181,12 @@ class Sources:
             return path.read_bytes()
         with path.open("rb") as stream:
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _let_go(content: Bytes) -> None:
+    """Give the memory of what was read of a mapped file back: else all of it counts as held until the end."""
+    if isinstance(content, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        content.madvise(mmap.MADV_DONTNEED)
 
 
 def is_stated_hash(delivered: Delivered, content: Content) -> bool:

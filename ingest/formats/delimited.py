@@ -428,7 +428,10 @@ def look(content: Content, delivery: Delivery, extracts: Sequence[Extract]) -> L
     """Rows, header and end of a delivery or zip part of the one extract that it feeds."""
     extract = extracts[0]
     text = content if isinstance(content, bytes) else content[:]
-    dialect = _dialect([text], delivery)
+    try:
+        dialect = _dialect([text], delivery)
+    except Unreadable as trouble:
+        return Look({extract.name: 0}, refusal=str(trouble))
     rows = {extract.name: count_rows(text, dialect)}
     is_whole = not is_cut(text)
     try:
@@ -472,7 +475,14 @@ def _read_extract(texts: Sequence[Text], delivery: Delivery, extract: Extract) -
     empty = pl.DataFrame(schema={**dict.fromkeys(columns, pl.String), "_text": pl.Int64, "_line": pl.Int64})
     frames: list[pl.DataFrame] = []
     bad: list[BadRow] = []
-    dialect = _dialect([text.content for text in texts], delivery)
+    try:
+        dialect = _dialect([text.content for text in texts], delivery)
+    except Unreadable:
+        # Each text has spared a control character, but not all of them the same.
+        if len(texts) < 2:
+            raise
+        apart = [_read_extract([text], delivery, extract) for text in texts]
+        return Reading(pl.concat([each.frame for each in apart]), [row for each in apart for row in each.bad])
     for parsed in parse(_unescaped(texts, delivery, dialect), dialect):
         absent = [pl.lit(None, pl.String).alias(name) for name in columns if name not in parsed.header]
         frames.append(parsed.frame.with_columns(absent).select(*columns, "_text", "_line"))
@@ -494,8 +504,14 @@ def _unescaped(texts: Sequence[Text], delivery: Delivery, dialect: Dialect) -> S
 
 
 def _dialect(contents: Sequence[bytes], delivery: Delivery) -> Dialect:
-    """The dialect of a delivery; a text without quoting gets a quote character that does not occur in it."""
+    """The dialect of a delivery; a text without quoting gets a quote character that does not occur in it.
+
+    Raises:
+        Unreadable: no character is left for that, or for an escaped delimiter.
+    """
     quote = delivery.quote or _stand_in(contents).decode()
+    if delivery.escape:
+        _stand_in(contents, quote.encode())
     return Dialect(delivery.delimiter, quote, delivery.encoding)
 
 

@@ -296,12 +296,18 @@ def pieces(content: Content, size: int) -> Iterator[Piece]:
 
 
 def _line_ends(content: Content, start: int, end: int) -> int:
+    """Line ends between two places: CR LF, LF or CR."""
+    import numpy as np
+
     count = 0
     for begin in range(start, end, _WINDOW):
-        part = content[begin : min(begin + _WINDOW, end)]
-        count += part.count(b"\r") + part.count(b"\n") - part.count(b"\r\n")
-        # A carriage return and its line feed may stand on both sides of a window's edge.
-        count -= begin > start and part[:1] == b"\n" and content[begin - 1 : begin] == b"\r"
+        part = np.frombuffer(content, np.uint8, min(_WINDOW, end - begin), begin)
+        returns, feeds = part == 13, part == 10
+        count += int(np.count_nonzero(returns)) + int(np.count_nonzero(feeds))
+        if feeds.any():
+            count -= int(np.count_nonzero(returns[:-1] & feeds[1:]))
+            # A carriage return and its line feed may stand on both sides of a window's edge.
+            count -= bool(begin > start and feeds[0] and content[begin - 1 : begin] == b"\r")
     return count
 
 
@@ -584,6 +590,17 @@ class _Pass:
         filled = np.concatenate([[0], np.cumsum(~is_blank)])
         held = filled[self._last + 1] - filled[self._first] - self._is_envelope
         strays = np.flatnonzero(~self._is_message & (held > 0))
+        if not len(strays):
+            return
+        # Without a message before it nothing says which delimiters hold: all of it is one piece of text.
+        anchors = np.where(self._is_message | self._is_envelope, np.arange(len(self._first)), -1)
+        anchors = np.maximum.accumulate(anchors)[strays]
+        part = np.searchsorted(self._offsets, segments.start[self._first], "right") - 1
+        is_near = (anchors >= 0) & (part[anchors] == part[strays])
+        anchors = np.where(is_near, anchors, -1 - part[strays])
+        is_alone = is_near & self._is_message[anchors]
+        is_alone[np.unique(anchors, return_index=True)[1]] = True
+        strays = strays[is_alone]
         where = self._first[strays] + self._is_envelope[strays]
         texts, lines = self._places(where)
         for text, line in zip(texts.tolist(), lines.tolist(), strict=True):

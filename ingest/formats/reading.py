@@ -64,6 +64,8 @@ class BadRow:
     column: str | None
     value_class: str
     reason: str
+    row: int = -1
+    """Which of the rows that were read: several may come from one line. -1 for what did not become a row."""
 
 
 @dataclass

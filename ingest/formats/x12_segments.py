@@ -573,11 +573,15 @@ def kinds_of_sets(content: Content, chunk: Chunk, encoding: str) -> dict[bytes, 
         text = alike(content, chunk, encoding)
         start, end, separators = 0, len(text), Separators(ELEMENT[0], -1, -1, SEGMENT[0])
     element, segment = bytes([separators.element]), bytes([separators.segment])
-    mark, end_mark = re.escape(element), re.escape(segment)
-    sets = re.compile(rb"(?<=[ \t\r\n" + end_mark + rb"])ST" + mark + rb"([^" + mark + end_mark + rb"]*)", re.S)
+    begins, blanks = b"ST" + element, b" \t\r\n".replace(segment, b"")
     kinds: Counter[bytes] = Counter()
-    for each in sets.finditer(text, start, end):
-        ahead = text[max(0, each.start() - _LONGEST_INDENT) : each.start()]
-        if ahead.rstrip(b" \t\r\n".replace(segment, b""))[-1:] == segment:
-            kinds[each[1]] += 1
+    at = text.find(begins, start, end)
+    while at >= 0:
+        ahead = text[at - 1 : at]
+        if ahead in blanks:
+            ahead = text[max(0, at - _LONGEST_INDENT) : at].rstrip(blanks)[-1:]
+        if ahead == segment:
+            stops = [stop for stop in (text.find(mark, at + 3, at + 19) for mark in (element, segment)) if stop >= 0]
+            kinds[text[at + 3 : min(stops, default=at + 3)]] += 1
+        at = text.find(begins, at + 3, end)
     return kinds

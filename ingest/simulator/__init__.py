@@ -105,12 +105,15 @@ def build_world(
     from ingest.simulator.charging import Charging
     from ingest.simulator.clinic import CASES_PER_YEAR, Clinic
     from ingest.simulator.delivery import Outbox
+    from ingest.simulator.edi import SupplierMessages
     from ingest.simulator.events import World
     from ingest.simulator.ledger import Ledger
     from ingest.simulator.masters import SITES, build_masters
+    from ingest.simulator.messages import Messages
     from ingest.simulator.plan import DefectPlan
     from ingest.simulator.purchasing import Purchasing
     from ingest.simulator.ref import Reference
+    from ingest.simulator.remits import Remittances
     from ingest.simulator.stock import Stock
 
     if days < 1 or scale <= 0:
@@ -126,6 +129,9 @@ def build_world(
     charging = Charging(world, masters, outbox, plan, chance)
     clinic = Clinic(world, masters, stock, purchasing, charging, outbox, plan, chance)
     ledger = Ledger(world, outbox, plan, chance)
+    outbox.documents(SupplierMessages(world, purchasing.desk, plan, chance).documents)
+    outbox.documents(Remittances(world, charging, plan, chance).arrived)
+    messages = Messages(world, masters, stock, charging, clinic.chart, outbox, plan, chance)
 
     eve = start - timedelta(days=1)
     stock.opening(eve)
@@ -134,6 +140,7 @@ def build_world(
     clinic.opening(eve)
     purchasing.opening(eve)
     ledger.opening()
+    messages.opening()
     for number in range(days + 1):
         d = eve + timedelta(days=number)
         if number:

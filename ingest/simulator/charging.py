@@ -6,7 +6,7 @@ Not here: what was used and whether it should be charged (clinic asks the policy
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -70,6 +70,18 @@ class ChargeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldCharge:
+    """A charge or credit as a department sends it to billing."""
+
+    request: ChargeRequest
+    transaction_id: str
+    quantity: Decimal  # in charge units, not signed
+    amount: Decimal
+    at: datetime
+    is_credit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A charge that posts on a later day."""
 
@@ -89,6 +101,7 @@ class Charging:
         self.plan = plan
         self.chance = chance
         self.accounts: dict[str, Account] = {}
+        self.on_charge: list[Callable[[ToldCharge], None]] = []
         self._due: dict[date, list[Due]] = {}
         self._changes: dict[date, list[tuple[str, str]]] = {}
         self._bills: dict[date, list[tuple[str, str]]] = {}
@@ -207,6 +220,8 @@ class Charging:
         record = self._next_record
         self._next_record += 1
         ucl_id = str(90000000 + record)
+        units = self._units(request)
+        self._tell(ToldCharge(request, ucl_id, units, self._amount(request, units), request.posted_at))
         station = request.mode if request.mode in ("router", "review", "pre_ar") else None
         if station is not None:
             self._hold(request, station, record, None)
@@ -222,6 +237,15 @@ class Charging:
             else:
                 self._hold(request, "pre_ar", record, day)
         self._due.setdefault(day, []).append(Due(request, ucl_id, tar_id))
+
+    def _tell(self, told: ToldCharge) -> None:
+        for hear in self.on_charge:
+            hear(told)
+
+    def _tell_posted(self, request: ChargeRequest, tx: ChargeTransaction, is_credit: bool = False) -> None:
+        """A charge that comes in by itself, or one that is taken back, shortly before it posts."""
+        at = tx.known_at - timedelta(minutes=20)
+        self._tell(ToldCharge(request, tx.tx_id, abs(tx.quantity), abs(tx.amount), at, is_credit))
 
     def _hold(self, request: ChargeRequest, station: str, record: int, until: date | None) -> str | None:
         """Put the charge at a station before posting; give the review session's id."""
@@ -376,6 +400,8 @@ class Charging:
         for piece in pieces:
             posted = self._post_charge(request, piece, self._amount(request, piece), d)
             first = first or posted
+            if due.ucl_id is None and not (request.is_by_hand and request.log_id):
+                self._tell_posted(request, posted)
         assert first is not None
         filed = self._filed_at(d)
         if due.ucl_id is not None:
@@ -392,10 +418,16 @@ class Charging:
         elif request.mode == "duplicate_reversed":
             second = self._post_charge(request, quantity, first.amount, d, SOURCE_INTERFACE)
             self._reverse(second, d, 1)
-        elif request.mode == "other_code":
-            self._repost_elsewhere(first, d, self.accounts[request.account].account, self._neighbour(request.code))
-        elif request.mode == "other_account":
-            self._repost_elsewhere(first, d, self._second_account(request.account, d), request.code)
+            self._tell_posted(request, second, is_credit=True)
+        elif request.mode in ("other_code", "other_account"):
+            code, account = request.code, self.accounts[request.account].account
+            if request.mode == "other_code":
+                code = self._neighbour(code)
+            else:
+                account = self._second_account(request.account, d)
+            moved = self._repost_elsewhere(first, d, account, code)
+            self._tell_posted(request, replace(first, tx_id=due.ucl_id or first.tx_id), is_credit=True)
+            self._tell_posted(replace(request, account=account, code=code), moved)
 
     def _neighbour(self, code: ChargeCode) -> ChargeCode:
         others = [
@@ -463,6 +495,8 @@ class Charging:
             location_code=request.location_code,
             wasted=request.wasted_each,
         )
+        if source == SOURCE_INTERFACE:
+            self._tell_posted(request, tx)
         return tx
 
     def _new_tx(self) -> str:
@@ -500,14 +534,14 @@ class Charging:
         self._record(again, SOURCE_REPOST, again.revenue_code)
         return again
 
-    def _repost_elsewhere(self, tx: ChargeTransaction, d: date, account: str, code: ChargeCode) -> None:
+    def _repost_elsewhere(self, tx: ChargeTransaction, d: date, account: str, code: ChargeCode) -> ChargeTransaction:
         self._reverse(tx, d, 2)
         amount = tx.amount
         if code.code != tx.charge_code:
             price = code.price_on(tx.service_date)
             amount = money(price * tx.quantity) if price is not None else tx.amount
         old = tx.account if account != tx.account else tx.old_account
-        self._repost(
+        return self._repost(
             tx,
             d,
             tx.tx_id,

@@ -6,7 +6,7 @@ Not here: what happened (clinic), billing (charging).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -56,15 +56,17 @@ class Chart:
         self.outbox = outbox
         self.plan = plan
         self.chance = chance
-        self._known_patients: set[str] = set()
+        self.people: dict[str, Patient] = {}
+        self.on_encounter: list[Callable[[Account, str, datetime, int | None], None]] = []
+        self.on_case: list[Callable[[PlannedCase, str, datetime], None]] = []
 
     # ---------------------------------------------------------------------------------------------- people and stays
 
     def patient(self, patient: Patient, at: datetime) -> None:
         """A person becomes known."""
-        if patient.patient_id in self._known_patients:
+        if patient.patient_id in self.people:
             return
-        self._known_patients.add(patient.patient_id)
+        self.people[patient.patient_id] = patient
         age = at.year - patient.birth_date.year
         self.outbox.emit(
             "ehr",
@@ -98,6 +100,8 @@ class Chart:
         base_class: int | None = None,
     ) -> None:
         """A hospital encounter opens or changes."""
+        for hear in self.on_encounter:
+            hear(account, self._department(account.site, department), at, base_class)
         self.outbox.emit(
             "ehr",
             "PAT_ENC_HSP",
@@ -125,6 +129,8 @@ class Chart:
     def case(self, planned: PlannedCase, at: datetime, log_id: str | None) -> None:
         """A case is scheduled, cancelled or performed (`log_id`)."""
         cancelled = planned.is_cancelled and at.date() >= planned.day
+        for hear in self.on_case if log_id is None else ():
+            hear(planned, self._room(planned), at)
         self.outbox.emit(
             "ehr",
             "OR_CASE",

@@ -224,6 +224,23 @@ def _decimal_text(kind: str, scale: int, value: Decimal) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A finished file of messages, transaction sets, resources or records."""
+
+    system: str
+    extract: str  # the first extract that the file feeds
+    path: str  # relative to the landing directory
+    content: bytes
+    rows: int  # rows of that extract in it
+    folder: date
+    slot: str | None = None
+    stated_rows: int | None = None  # what its own trailer states, when that is something else
+
+
+DocumentsFunction = Callable[[date], Iterable[Document]]
+
+
 class Outbox:
     """Takes rows as they come about and writes the delivery files of each day.
 
@@ -245,6 +262,7 @@ class Outbox:
         )
         self._pending: dict[tuple[str, date, str], dict[str, Bucket]] = {}
         self._snapshots: dict[tuple[str, str], RowsFunction] = {}
+        self._documents: list[DocumentsFunction] = []
         self._contents: dict[tuple[str, str], Content] = {}
         self._waiting: dict[tuple[str, date, str], dict[str, Content]] = {}
         self._history: dict[tuple[str, str], dict[tuple[str, ...], tuple[date, tuple[str, ...]]]] = {}
@@ -299,6 +317,14 @@ class Outbox:
         if extract not in contract(system):
             raise KeyError(f"{system}.{extract}")
         self._snapshots[(system, extract)] = rows
+
+    def documents(self, source: DocumentsFunction) -> None:
+        """Register a writer of finished files.
+
+        `source(d)` gives those that arrived on date `d`, or by the morning after it; folders after the last day are
+        left out.
+        """
+        self._documents.append(source)
 
     @staticmethod
     def _cells(extract: Extract, row: Row) -> tuple[str, ...]:
@@ -369,6 +395,7 @@ class Outbox:
                 self._write_nightly(system, following)
         if d >= self.world.start:
             self._write_pou(d)
+        self._write_documents(d)
         midnight = datetime.combine(following, time(), CHICAGO).astimezone(UTC)
         for day in (d, following):
             for slot in FUSION_SLOTS:
@@ -378,6 +405,31 @@ class Outbox:
                     continue
                 if written is None or (day, slot) > written:
                     self._write_fusion(day, slot, moment)
+
+    def _write_documents(self, d: date) -> None:
+        for source in self._documents:
+            for document in source(d):
+                if not self.world.start <= document.folder <= self.world.end:
+                    continue
+                self._write(document.path, document.content)
+                self.rows_written += document.rows
+                self.world.files.append(
+                    DeliveredFile(
+                        system=document.system,
+                        extract=document.extract,
+                        folder_date=document.folder,
+                        slot=document.slot,
+                        name=document.path.rsplit("/", 1)[-1],
+                        path=document.path,
+                        rows=document.rows,
+                        stated_rows=document.rows if document.stated_rows is None else document.stated_rows,
+                        content_hash=hashlib.sha256(document.content).hexdigest(),
+                        manifest_hash_matches=True,
+                        is_snapshot=False,
+                        is_truncated=False,
+                        repeats_previous_window=False,
+                    )
+                )
 
     def _take_snapshot(self, system: str, extract: str, rows: RowsFunction, d: date, following: date) -> None:
         if system == "pou" and extract == "onhand":

@@ -110,6 +110,9 @@ class Desk:
         self._sequence = 0
         self.invoice_counters: dict[str, int] = {}
         self.due: dict[date, list[InvoiceDocument]] = defaultdict(list)
+        self.on_order: list[Callable[[Order, datetime], None]] = []
+        self.on_receipt: list[Callable[[Receipt], None]] = []
+        self.on_invoice: list[Callable[[InvoiceDocument], None]] = []
 
     # -------------------------------------------------------------------------------------------------------- agenda
 
@@ -216,6 +219,8 @@ class Desk:
 
     def record_receipt(self, receipt: Receipt, known_at: datetime) -> None:
         """Append a receiving row as it stands."""
+        for hear in self.on_receipt:
+            hear(receipt)
         line = receipt.order_line
         self.world.receipts.append(
             ReceiptLine(
@@ -239,6 +244,8 @@ class Desk:
 
     def record_invoice(self, invoice: InvoiceDocument, known_at: datetime) -> None:
         """Append an invoice and its lines as they stand."""
+        for hear in self.on_invoice:
+            hear(invoice)
         erp = invoice.site.erp
         self.world.invoices.append(
             Invoice(

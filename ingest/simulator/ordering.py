@@ -291,6 +291,8 @@ class Ordering:
             if requisition is not None and id(requisition) not in shown:
                 shown.add(id(requisition))
                 writer.requisition(requisition, moment)
+        for hear in desk.on_order:
+            hear(order, moment)
 
     def _order_line(self, order: Order, wanted: RequisitionLine, price: Price) -> None:
         item = wanted.item

@@ -61,6 +61,7 @@ UNITS: dict[str, tuple[tuple[str, str], ...]] = {
     "ehr": (("EA", "EA"), ("BX", "BX")),
     "hb": (("EA", "EA"), ("BX", "BX"), ("HR", "HR")),
     "pou": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("PK", "PK")),
+    "edi": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("CS", "CA"), ("CT", "CA")),
     "erp_lawson": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("PK", "PK"), ("PR", "PR"), ("DZ", "DZ"), ("HR", "HR")),
     "erp_fusion": (
         ("EA", "EA"), ("BX", "BX"), ("CS", "CA"), ("PK", "PK"), ("PR", "PR"), ("DZ", "DZ"), ("HR", "HR"),
@@ -136,7 +137,7 @@ class Reference:
         cloud = {"CDC": 100, "H1": 101, "H2": 102, "H3": 103, "H4": 104}
         organisations = {"CDC": "CDC", "H1": "H01", "H2": "H02", "H3": "H03", "H4": "H04"}
         for site, _, _, _, _, gln in ALL_SITES:
-            codes: list[tuple[str, str, str]] = [("edi", "GLN", gln)]
+            codes: list[tuple[str, str, str]] = [("edi", "GLN", gln), ("edi", "SHIPTO", f"SHS-{site}")]
             if site != "CDC":
                 digit = site[1]
                 codes += [

@@ -44,11 +44,14 @@ class Stated:
     rows: int | None
     hash: str | None = None
     total: str | None = None
+    moment: str | None = None
+    """When what the delivery lists was deleted; the same list with another moment says something else."""
 
     @property
     def fingerprint(self) -> str:
         """The statement as text; another statement is a reason to look at the delivery again."""
-        return f"{self.rows}|{self.hash or ''}|{self.total or ''}"
+        moment = f"|{self.moment}" if self.moment else ""
+        return f"{self.rows}|{self.hash or ''}|{self.total or ''}{moment}"
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ class _Search:
         if not extracts:
             self.unknown.append(relative)
             return
-        stated = Stated(count)
+        stated = Stated(count, moment=export.stated_at if is_deletion else None)
         self._add(entry, relative, delivery, extracts, parts, folder_date, None, stated, export.stated_at, is_deletion)
 
     def _add(

@@ -13,6 +13,8 @@ from quality.rules.check import Condition, RuleCheck
 if TYPE_CHECKING:
     import polars as pl
 
+    from ingest.contract import Delivery
+
 FEED_FILES = "feed_file"
 
 CHECKS = (
@@ -36,22 +38,17 @@ CHECKS = (
 def feed_files(attempts: pl.DataFrame) -> pl.DataFrame:
     """One row a delivered file, with what INT-02 and INT-03 judge; the last attempt of each file counts.
 
-    A file that feeds several extracts is judged once, as a delivery of the first of them.
+    A file that feeds several extracts is judged once, under its message type, set or file name (rules/README, feed).
+    Files of one feed, date and name (two databases of materials management) are one entity; one that fires stands for
+    it.
     Near misses are named in out_of_scope_reason_int_03: an unchanged snapshot, a file without rows, and a re-pull or
     window that repeats exactly that of the date or slot before.
     """
     import polars as pl
 
-    name = pl.col("file").str.split("/").list.last()
-    # Names repeat in every slot of a day (cloud) and in every database (materials management): these are part of them.
-    folder = pl.col("file").str.split("/").list.get(-2, null_on_oob=True)
-    name = (
-        pl.when(pl.col("system") == "erp_fusion")
-        .then(pl.format("{}/{}", pl.col("slot"), name))
-        .when(pl.col("system") == "mmis")
-        .then(pl.format("{}/{}", folder, name))
-        .otherwise(name)
-    )
+    base = pl.col("file").str.split("/").list.last()
+    # Cloud deliveries repeat names in every slot of a day, so the slot is part of the name.
+    name = pl.when(pl.col("system") == "erp_fusion").then(pl.format("{}/{}", pl.col("slot"), base)).otherwise(base)
     rows_differ = (pl.col("rows_delivered") != pl.col("manifest_rows")).fill_null(False)
     hash_differs = (~pl.col("manifest_hash_ok")).fill_null(False)
     unchanged = (
@@ -65,11 +62,11 @@ def feed_files(attempts: pl.DataFrame) -> pl.DataFrame:
     evidence = pl.when(pl.col("duplicate_of").is_not_null()).then(
         _evidence(pl.col("duplicate_of")) + pl.lit(",") + _evidence(pl.col("file"))
     )
-    return _first_of_each_file(attempts).select(
+    files = _first_of_each_file(attempts).select(
         pl.format(
             "feed={}.{}|date={}|file={}",
             "system",
-            "extract",
+            "feed",
             pl.col("folder_date").cast(pl.Date).cast(pl.String),
             name,
         ).alias("entity_key"),
@@ -90,27 +87,49 @@ def feed_files(attempts: pl.DataFrame) -> pl.DataFrame:
         pl.col("duplicate_of").alias("first_delivery"),
         pl.col("duplicate_of").is_not_null().alias("is_repeated_content"),
     )
+    fires = pl.col("differs_from_manifest") | pl.col("is_repeated_content")
+    return files.sort(fires, descending=True, maintain_order=True).unique(
+        "entity_key", keep="first", maintain_order=True
+    )
 
 
 def _first_of_each_file(attempts: pl.DataFrame) -> pl.DataFrame:
-    """Attempts as the head extract of each file made them; most files feed one extract only."""
+    """Attempts as the first extract of each file made them, with the `feed` that the file goes by."""
     import polars as pl
 
     from ingest.contract import load_contracts
 
-    places = [
-        (system, name, min([names.index(name) for names in delivery.reads.values() if name in names], default=0), order)
-        for system, contract in load_contracts().items()
+    contracts = load_contracts()
+    order = {
+        (system, name): place
+        for system, contract in contracts.items()
         for delivery in contract.deliveries
-        for order, name in enumerate(delivery.extracts)
-    ]
-    ranks = pl.DataFrame(places, schema=["system", "extract", "place", "order"], orient="row")
-    return (
-        attempts.join(ranks, on=["system", "extract"], how="left", maintain_order="left")
-        .sort("place", "order", nulls_last=True, maintain_order=True)
-        .unique(["system", "file"], keep="first", maintain_order=True)
-        .select(attempts.columns)
+        for place, name in enumerate(delivery.extracts)
+    }
+    places = pl.DataFrame(
+        [(*feed, place) for feed, place in order.items()], schema=["system", "extract", "place"], orient="row"
     )
+    first = (
+        attempts.join(places, on=["system", "extract"], how="left", maintain_order="left")
+        .sort("place", nulls_last=True, maintain_order=True)
+        .unique(["system", "file"], keep="first", maintain_order=True)
+    )
+    feeds = [
+        _feed(contracts[system].extracts[extract].delivery, file, extract) if (system, extract) in order else extract
+        for system, extract, file in first.select("system", "extract", "file").iter_rows()
+    ]
+    return first.select(*attempts.columns, pl.Series("feed", feeds, dtype=pl.String))
+
+
+def _feed(delivery: Delivery, file: str, extract: str) -> str:
+    """What a file goes by: its extract, or when it has several its message type or set, or its delivery's name."""
+    if not delivery.reads_by:
+        return extract if delivery.has_extract_in_path else delivery.name.upper()
+    from ingest.transports.directory import delivery_pattern
+
+    found = delivery_pattern(delivery).fullmatch(file)
+    part = found[delivery.reads_by] if found else ""
+    return part if len(delivery.reads.get(part, ())) > 1 else extract
 
 
 def _evidence(file: pl.Expr) -> pl.Expr:

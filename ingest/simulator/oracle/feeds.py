@@ -32,9 +32,23 @@ def load_of(system: str, extract: str) -> str:
     return _loads(system)[extract]
 
 
+def feed_of(file: DeliveredFile) -> str:
+    """What a file goes by (rules/README, feed): its extract, or what names a file that holds several."""
+    folders = file.path.split("/")
+    if file.system == "edi":
+        return f"edi.{folders[2]}"
+    if file.path.startswith("hb/835/"):
+        return "hb.835"
+    if file.system == "ehr_hl7" and file.name.startswith("MFN_"):
+        return "ehr_hl7.MFN"
+    if file.system == "mmis" and file.name.endswith(".DAT"):
+        return "mmis.TXN"
+    return f"{file.system}.{file.extract}"
+
+
 def entity_key(file: DeliveredFile) -> str:
     """A delivery as the INT rules name it."""
-    return f"feed={file.system}.{file.extract}|date={file.folder_date}|file={file.name}"
+    return f"feed={feed_of(file)}|date={file.folder_date}|file={file.name}"
 
 
 class FeedRules:

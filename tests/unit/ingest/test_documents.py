@@ -7,6 +7,7 @@ import pytest
 
 from ingest.formats import hl7v2
 from tests.unit.ingest.landing_builder import Landing, attempts, lake, row, run
+from tests.unit.ingest.x12_builder import group, interchange
 
 DAY = "20260105"
 
@@ -94,6 +95,27 @@ def test_a_bad_message_costs_itself_and_is_counted_with_its_line(landing, home):
     assert (report.rows_delivered, report.rows_landed, report.rows_quarantined) == (3, 2, 1)
 
 
+def test_rows_of_one_line_are_refused_each_for_itself(landing, home):
+    """A segment may hold several adjustments: they share their line."""
+    isa = "ISA*00*          *00*          *ZZ*PAYER          *ZZ*SHS            *260105*0700*^*00501*000000007*0*P*:~"
+    segments = [
+        "ST*835*0001",
+        "BPR*I*30*C*CHK************20260105",
+        "TRN*1*T1*1999999999",
+        "N1*PR*PAYER*XV*P1",
+        "N1*PE*SHS*XX*2000001018",
+        "LX*1",
+        "CLP*600000007*1*100*30*0*MC*C1",
+        "CAS*XX*45*60.00**253*10.00",
+    ]
+    body = "~".join([*segments, f"SE*{len(segments) + 1}*0001"]) + "~"
+    group = f"GS*HP*PAYER*SHS*20260105*0700*7*X*005010X221A1~{body}GE*1*7~"
+    put(landing, f"hb/835/{DAY}/P1_T1.835", f"{isa}{group}IEA*1*000000007~")
+    run(landing, home)
+    assert by_extract(home, "rows_landed")["REMIT_835_CLAIM"] == 1
+    assert by_extract(home, "rows_quarantined")["REMIT_835_ADJ"] == 2
+
+
 def test_nothing_of_a_patient_lands_from_a_message(landing, home):
     put(landing, f"ehr_hl7/{DAY}/DFT_{DAY}_08.hl7", charge(1, "T1"))
     run(landing, home)
@@ -148,6 +170,18 @@ def test_a_table_that_ends_within_a_line_is_refused_where_no_manifest_vouches_fo
     assert set(lake(home, "mmis.CORP")["_op"]) == {"U"}
 
 
+def test_bytes_that_are_no_table_are_refused_and_the_others_go_on(landing, home):
+    """Something packed under the name of a table stopped the ingest of every system."""
+    head = b"CORP_ID|CORP_IDB|NAME\r\n"
+    marks = bytes(code for code in range(1, 32) if code not in (10, 13))
+    put(landing, f"mmis/{DAY}/db1/CORP.txt", head + b"601|1|" + marks[:14] + b"\r\n")
+    put(landing, f"mmis/{DAY}/db2/CORP.txt", head + b"601|2|" + marks[14:] + b"\r\n")
+    put(landing, "mmis/20260106/db1/CORP.txt", head + b"601|1|" + marks + b"\r\n")
+    put(landing, "mmis/20260106/db2/CORP.txt", head + b"601|2|" + marks[1:] + b"\r\n")
+    run(landing, home)
+    assert [each["outcome"] for each in attempts(home)] == ["landed", "landed", "quarantined", "quarantined"]
+
+
 def test_a_column_of_the_path_is_filled_from_it(landing, home):
     put(landing, f"mmis/{DAY}/db2/CODE_TABLE.txt", "TYPE_CD|CODE|DESCR\r\nUM|000101EA|each\\|one\r\n")
     run(landing, home)
@@ -180,6 +214,14 @@ def test_a_fixed_width_file_lands_with_its_trailer_checked(landing, home):
     assert lake(home, "mmis.TXN")["QTY"].to_list() == ["-1.50", "2.00"]
     txn = next(each for each in attempts(home) if each["extract"] == "TXN")
     assert (txn["manifest_rows"], txn["manifest_hash_ok"]) == (2, True)
+
+
+def test_the_total_of_a_copy_is_checked_like_that_of_the_first(landing, home):
+    for day in (DAY, "20260106"):
+        put(landing, f"mmis/{day}/db1/TXN260105.DAT", transactions([-150, 200]))
+    run(landing, home)
+    told = [(each["outcome"], each["manifest_hash_ok"]) for each in attempts(home) if each["extract"] == "TXN"]
+    assert told == [("landed", True), ("ignored_duplicate", True)]
 
 
 def test_another_total_in_the_trailer_lands_and_is_told(landing, home):
@@ -243,6 +285,47 @@ def test_a_deletion_lands_once_and_a_resource_may_come_back(landing, home):
     assert landed["_op"].to_list() == ["U", "D", "U"]
     assert landed["last_updated"].to_list()[1] == "2026-01-05T05:00:00Z"
     assert run(landing, home).files == 0
+
+
+def test_a_resource_deleted_twice_in_the_same_words_is_deleted_twice(landing, home):
+    """The list of deletions is the same bytes; the moment that its manifest states is another."""
+    export(landing, "20260104", "2026-01-04T05:00:00Z", [("SupplyDelivery.1.ndjson.gz", [supply("a", 1)])])
+    export(landing, "20260105", "2026-01-05T05:00:00Z", deleted=[("deleted.1.ndjson.gz", [deletion("a")])])
+    export(landing, "20260106", "2026-01-06T05:00:00Z", [("SupplyDelivery.2.ndjson.gz", [supply("a", 3)])])
+    export(landing, "20260107", "2026-01-07T05:00:00Z", deleted=[("deleted.1.ndjson.gz", [deletion("a")])])
+    run(landing, home)
+    landed = lake(home, "ehr_fhir.SupplyDelivery").sort("_delivered")
+    assert landed["_op"].to_list() == ["U", "D", "U", "D"]
+    assert landed["_batch_id"].n_unique() == 4
+
+
+def test_a_corrected_moment_of_an_export_corrects_its_deletions(landing, home):
+    for hour in ("05", "06"):
+        moment = f"2026-01-05T{hour}:00:00Z"
+        export(landing, DAY, moment, deleted=[("deleted.1.ndjson.gz", [deletion("a")])])
+        run(landing, home)
+        assert lake(home, "ehr_fhir.SupplyDelivery")["last_updated"].to_list() == [moment]
+
+
+def test_a_key_of_one_database_in_the_picture_of_the_other_is_a_key_of_its_own_there(landing, home):
+    head = "CORP_ID|CORP_IDB|NAME\r\n"
+    for day in (DAY, "20260106"):
+        for database in ("1", "2"):
+            put(landing, f"mmis/{day}/db{database}/CORP.txt", f"{head}60{database}|{database}|{day}\r\n609|2|B\r\n")
+        run(landing, home)
+    assert [each["rows_landed"] for each in attempts(home)] == [2, 2, 1, 1]
+
+
+def test_a_copy_of_a_file_has_as_many_rows_as_were_read_in_the_first_one(landing, home):
+    """Some rows can be counted only where they are read: what arrives first must not decide what is told of a copy."""
+    sets = [["ST*810*0001", "BIG*20260501*INV1*20260429*4500123***DI", "SE*9*0001"]]
+    for day in ("20260106", DAY):
+        put(landing, f"edi/{day}/810/S_000000077.edi", interchange(group(sets, code="IN")))
+        run(landing, home)
+    told = {(each["extract"], each["folder_date"].day): each for each in attempts(home)}
+    assert told["INV810_HEAD", 6]["rows_delivered"] == told["INV810_HEAD", 5]["rows_delivered"] == 0
+    assert told["INV810_HEAD", 6]["outcome"] == "no_rows"
+    assert told["ENVELOPE", 6]["outcome"] == "ignored_duplicate"
 
 
 def test_an_export_is_not_delivered_before_its_manifest(landing, home):

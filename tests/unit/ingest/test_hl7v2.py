@@ -577,6 +577,21 @@ def test_text_before_the_first_message_is_one_bad_row():
     assert bad == [(1, "text that belongs to no message, or a damaged header")]
 
 
+def test_two_damaged_messages_are_two_bad_rows_and_text_without_a_message_before_it_is_one():
+    damaged = charges("M2").replace(b"MSH", b"MXH")
+    assert [line for line, _ in read(charges("M1") + damaged + damaged)[1]] == [7, 13]
+    assert [line for line, _ in read(damaged + damaged + charges("M3"))[1]] == [1]
+    assert [
+        line for line, _ in read(batch(charges("M1")) + b"junk\r" + damaged + damaged + b"FHS|^~\\&\r" + damaged)[1]
+    ] == [11, 25]
+
+
+def test_text_without_a_message_is_one_bad_row_for_each_of_several_files():
+    texts = [Text(number, b"junk\rMXH|^~\\&|\r") for number in range(3)]
+    reading = hl7v2.read(texts, DELIVERY, [DFT])["DFT_P03_FT1"]
+    assert [(row.index, row.line) for row in reading.bad] == [(0, 1), (1, 1), (2, 1)]
+
+
 def test_text_between_batches_belongs_to_no_message():
     rows, bad = read(batch(charges("M1"), stated=1) + b"PID|1||9\rFT1|1\r" + charges("M2"))
     assert [row["message_id"] for row in rows] == ["M1", "M2"]

@@ -61,8 +61,9 @@ def test_a_key_that_names_no_place_is_refused(world, key):
         ("ehr_hl7/20260101/DFT_20260101_08.hl7", b"MSH|\rPID|\rFT1|\r", 3),
         ("ehr_hl7/20260101/ADT_20260101_08.hl7", b"MSH|\r\nPID|\r\nPV1|", 3),
         ("edi/20260101/810/A_1.edi", b"ISA" + b"*" * 102 + b"~\nGS*1~\nST~\n", 3),
-        ("ehr_fhir/20260101/Device.1.ndjson.gz", gzip.compress(b"{}\n{}\n"), 2),
+        ("ehr_fhir/20260101/Device.1.ndjson.gz", gzip.compress(b"{}\n{}\n", mtime=0), 2),
     ],
+    ids=["CR", "CR LF", "segments", "resources"],
 )
 def test_a_line_of_a_document_is_a_segment_or_a_resource(tmp_path, name, content, lines):
     path = tmp_path / name

@@ -535,22 +535,20 @@ def test_a_file_of_a_cloud_slot_is_named_with_its_slot(court):
     assert key == ("INT-02", "feed=erp_fusion.PO_LINES|date=2026-04-30|file=0600/PO_LINES.zip")
 
 
-def test_a_table_of_one_of_several_databases_is_named_with_its_folder(court):
+def test_the_same_name_in_two_databases_is_one_delivery_to_look_at(court):
     attempts = [
         {
             "system": "mmis",
             "extract": "ITEM",
             "file": f"mmis/20260430/db{number}/ITEM.txt",
-            "manifest_hash_ok": False,
+            "manifest_hash_ok": number > 1,
         }
-        for number in (1, 2)
+        for number in (2, 1)
     ]
-    assert set(court.fired(attempts=attempts)) == {
-        ("INT-02", f"feed=mmis.ITEM|date=2026-04-30|file=db{number}/ITEM.txt") for number in (1, 2)
-    }
+    assert list(court.fired(attempts=attempts)) == [("INT-02", "feed=mmis.ITEM|date=2026-04-30|file=ITEM.txt")]
 
 
-def test_a_file_that_feeds_several_extracts_is_judged_once_as_the_first_of_them(court):
+def test_a_file_of_several_extracts_is_judged_once_by_its_message_type_set_or_name(court):
     twice = [
         {"system": "ehr_hl7", "extract": extract, "file": "ehr_hl7/20260430/MFN_20260430_07.hl7", "duplicate_of": "x"}
         for extract in ("MFN_PACKAGE", "MFN_LOCATION", "MFN_ITEM")
@@ -559,7 +557,18 @@ def test_a_file_that_feeds_several_extracts_is_judged_once_as_the_first_of_them(
         {"system": "edi", "extract": extract, "file": "edi/20260430/810/S_1.edi", "duplicate_of": "x"}
         for extract in ("INV810_LINE", "INV810_HEAD", "ENVELOPE")
     ]
+    twice += [
+        {"system": system, "extract": extract, "file": file, "duplicate_of": "x"}
+        for system, extract, file in (
+            ("hb", "REMIT_835_PAYMENT", "hb/835/20260430/P_1.835"),
+            ("mmis", "TXN", "mmis/20260430/db1/TXN260430.DAT"),
+            ("ehr_hl7", "DFT_P03_FT1", "ehr_hl7/20260430/DFT_20260430_07.hl7"),
+        )
+    ]
     assert set(court.fired(attempts=twice)) == {
-        ("INT-03", "feed=ehr_hl7.MFN_ITEM|date=2026-04-30|file=MFN_20260430_07.hl7"),
-        ("INT-03", "feed=edi.ENVELOPE|date=2026-04-30|file=S_1.edi"),
+        ("INT-03", "feed=ehr_hl7.MFN|date=2026-04-30|file=MFN_20260430_07.hl7"),
+        ("INT-03", "feed=edi.810|date=2026-04-30|file=S_1.edi"),
+        ("INT-03", "feed=hb.835|date=2026-04-30|file=P_1.835"),
+        ("INT-03", "feed=mmis.TXN|date=2026-04-30|file=TXN260430.DAT"),
+        ("INT-03", "feed=ehr_hl7.DFT_P03_FT1|date=2026-04-30|file=DFT_20260430_07.hl7"),
     }

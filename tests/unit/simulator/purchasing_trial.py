@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.simulator.chance import Chance
 from ingest.simulator.delivery import Outbox
+from ingest.simulator.edi import SupplierMessages
 from ingest.simulator.events import World
 from ingest.simulator.ledger import Ledger
 from ingest.simulator.masters import build_masters
@@ -38,8 +39,9 @@ def run_trial(
     seed: int = 7,
     sites: tuple[str, ...] = ("H1", "H5"),
     start: date = date(2026, 1, 1),
+    edi: bool = False,
 ) -> Trial:
-    """Run the supply side for some days with a clinic that uses stock and implants at random."""
+    """Run the supply side for some days with a clinic that uses stock and implants at random; `edi`: messages, too."""
     chance = Chance(seed)
     world = World(start=start, end=start + timedelta(days=days - 1), seed=seed)
     plan = DefectPlan(world, chance, defects, quirks, 132000 / 365 * days * scale * 0.35)
@@ -48,6 +50,8 @@ def run_trial(
     stock = Stock(world, outbox, plan, chance)
     purchasing = Purchasing(world, stock, outbox, plan, chance)
     ledger = Ledger(world, outbox, plan, chance)
+    if edi:
+        outbox.documents(SupplierMessages(world, purchasing.desk, plan, chance).documents)
     eve = start - timedelta(days=1)
     stock.opening(eve)
     purchasing.opening(eve)

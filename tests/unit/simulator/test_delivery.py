@@ -164,7 +164,8 @@ def test_manifests_state_the_bytes_of_every_file_that_is_not_faulty() -> None:
     world, out = small_world()
     checked = 0
     for file in world.files:
-        if file.system in ("ehr", "hb", "ref") and file.manifest_hash_matches and file.rows == file.stated_rows:
+        is_listed = file.system in ("ehr", "hb", "ref") and not file.path.startswith("hb/835/")
+        if is_listed and file.manifest_hash_matches and file.rows == file.stated_rows:
             manifest = (out / file.system / f"{file.folder_date:%Y%m%d}" / "_manifest.csv").read_text()
             digest = hashlib.sha256((out / file.path).read_bytes()).hexdigest()
             assert f"{file.extract},{file.rows},{digest}" in manifest
