@@ -13,7 +13,6 @@ ones, at the end). Each extract enters the ledger in one transaction, so a kille
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -249,7 +248,7 @@ class ExtractRun:
     # Making -----------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> list[Source]:
-        """Look and decide; returns the deliveries that must be read, in the order in which they land."""
+        """Look and decide; returns the deliveries that must be read."""
         seeming = [file for file in self.files if file.is_new]
         if not seeming:
             return []
@@ -270,7 +269,7 @@ class ExtractRun:
             # Else a delivery landed earlier is not here any more: what it brought stays, only new ones are read.
             chosen = [file for file in self._touched if self._has_effect(file)]
         self._drift = [
-            (self.extract.system, self.extract.name, _plain_name(column), kind, file.delivered.file)
+            (self.extract.system, self.extract.name, column, kind, file.delivered.file)
             for file in new
             if file.refusal is None and file.source.look is not None
             for column, kind in file.source.look.drift
@@ -279,7 +278,6 @@ class ExtractRun:
         for part in self._removed:
             if part.first < self.files[start or 0].position:
                 self._add(self._rows_before(part, self.files[start or 0].position))
-        chosen.sort(key=lambda file: file.delivered.scope)
         self._chosen = {file.delivered.file: file for file in chosen}
         self._outcomes = {file.delivered.file: _Outcome() for file in chosen}
         return [file.source for file in chosen]
@@ -671,11 +669,6 @@ def _scope_folder(extract: Extract, delivered: Delivered) -> str:
     """The folder of a delivery's path that names its scope, such as `db2`."""
     pattern = next(each for each in extract.delivery.path.split("/") if f"{{{extract.snapshot_scope}}}" in each)
     return pattern.replace(f"{{{extract.snapshot_scope}}}", delivered.scope)
-
-
-def _plain_name(name: str) -> str:
-    """A header name fit for a notice: a line of data that stands where the header should be must not be told."""
-    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", name) else "(not a column name)"
 
 
 def _had_effect(attempt: Attempt) -> bool:

@@ -29,8 +29,6 @@ EMPTY_DATES = ("17530101", "17000101", "0")
 # The dates that stand for none, and what is blank, sort before it.
 _FIRST_DATE = "18"
 
-_STRPTIME = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", ".SSSSSS": "%.f"}
-
 
 class ShapeError(Exception):
     """Rows were lost or doubled while they were judged."""
@@ -50,19 +48,6 @@ class Rule:
     def verdict(self) -> str:
         """Name of the rule's flag column."""
         return f"{self.column}: {self.reason}"
-
-
-def strptime_layout(layout: str) -> str:
-    """`yyyy-MM-dd HH:mm:ss` as a strptime layout."""
-    text, out = layout, ""
-    while text:
-        for word, directive in _STRPTIME.items():
-            if text.startswith(word):
-                out, text = out + directive, text[len(word) :]
-                break
-        else:
-            out, text = out + text[0], text[1:]
-    return out
 
 
 def null_tokens(column: Column, delivery: Delivery) -> pl.Expr:

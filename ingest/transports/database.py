@@ -129,7 +129,9 @@ def pull(
     """
     for query in endpoint.queries:
         writer.form(query.extract)
-    for drop in chain(writer.unfinished(), _new(endpoint, writer, as_of)):
+    # What is new is looked for after the unfinished ones are done.
+    new = writer.begun_now(as_of, endpoint.slot, (query.extract for query in endpoint.queries))
+    for drop in chain(writer.unfinished(), new):
         for attempt in range(endpoint.retry.attempts):
             try:
                 with drop:
@@ -141,20 +143,6 @@ def pull(
                 _LOG.warning("%s: %s; trying again", endpoint.name, lost)
                 longest = min(endpoint.retry.first_wait_seconds * 2**attempt, endpoint.retry.longest_wait_seconds)
                 sleep(longest * random.uniform(0.5, 1))
-
-
-def _new(endpoint: DatabaseEndpoint, writer: DeliveryWriter, as_of: AsOf) -> Iterator[Drop]:
-    """The deliveries of this as-of that are not sealed, looked for after the unfinished ones are done."""
-    forms = {writer.form(query.extract).name: query.extract for query in endpoint.queries}
-    for extract in forms.values():
-        drop = writer.delivery(as_of, endpoint.slot, extract=extract)
-        if "{" in drop.folder:
-            raise EndpointError(
-                f"endpoint {endpoint.name}: {endpoint.system} delivers into {drop.delivery.path}, which a database"
-                " endpoint cannot fill in"
-            )
-        if not drop.is_sealed:
-            yield drop
 
 
 def probe(endpoint: DatabaseEndpoint, contract: SystemContract) -> str:

@@ -37,7 +37,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -398,6 +398,23 @@ class DeliveryWriter:
             delivery = self._form_of(folder)
             drops.append(Drop(self, delivery, folder, date.fromisoformat(day), slot or None))
         return drops
+
+    def begun_now(self, as_of: AsOf, slot: str | None, extracts: Iterable[str]) -> Iterator[Drop]:
+        """Deliveries of this as-of that bring the extracts and are not sealed, each looked for when it is asked for.
+
+        Raises:
+            EndpointError: the path of a delivery has parts that such an endpoint cannot fill in.
+        """
+        forms = {self.form(extract).name: extract for extract in extracts}
+        for extract in forms.values():
+            drop = self.delivery(as_of, slot, extract=extract)
+            if "{" in drop.folder:
+                raise EndpointError(
+                    f"endpoint {self.endpoint.name}: {self.endpoint.system} delivers into {drop.delivery.path}, which a"
+                    f" {self.endpoint.kind} endpoint cannot fill in"
+                )
+            if not drop.is_sealed:
+                yield drop
 
     def form(self, extract: str | None) -> Delivery:
         """How files of an extract arrive; None is the system's first delivery.

@@ -34,7 +34,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -83,26 +83,14 @@ def pull(
         writer.form(resource.extract)
         _style(endpoint, resource)
     with Client(endpoint, clock or Clock()) as client:
-        for drop in chain(writer.unfinished(), _new(endpoint, writer, as_of)):
+        # What is new is looked for after the unfinished ones are done.
+        new = writer.begun_now(as_of, endpoint.slot, (resource.extract for resource in endpoint.resources))
+        for drop in chain(writer.unfinished(), new):
             with drop:
                 plan = drop.plan({"as_of": as_of.utc.strftime("%Y-%m-%dT%H:%M:%SZ")})
                 for resource in endpoint.resources:
                     if writer.form(resource.extract) is drop.delivery:
                         _deliver(endpoint, client, writer, drop, resource, plan, progress)
-
-
-def _new(endpoint: RestEndpoint, writer: DeliveryWriter, as_of: AsOf) -> Iterator[Drop]:
-    """The deliveries of this as-of that are not sealed, looked for after the unfinished ones are done."""
-    forms = {writer.form(resource.extract).name: resource.extract for resource in endpoint.resources}
-    for extract in forms.values():
-        drop = writer.delivery(as_of, endpoint.slot, extract=extract)
-        if "{" in drop.folder:
-            raise EndpointError(
-                f"endpoint {endpoint.name}: {endpoint.system} delivers into {drop.delivery.path}, which a rest endpoint"
-                " cannot fill in"
-            )
-        if not drop.is_sealed:
-            yield drop
 
 
 def probe(endpoint: RestEndpoint, contract: SystemContract, *, clock: Clock | None = None) -> str:

@@ -17,7 +17,6 @@ from ingest.batches import BatchLedger
 from ingest.clock import AsOf
 from ingest.contract import Column, Extract, load_contracts
 from ingest.run import IngestReport, ingest
-from ingest.shape import strptime_layout
 
 CONTRACTS = load_contracts()
 
@@ -25,6 +24,22 @@ CONTRACTS = load_contracts()
 def extract_of(feed: str) -> Extract:
     system, _, name = feed.partition(".")
     return CONTRACTS[system].extracts[name]
+
+
+_STRPTIME = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", ".SSSSSS": "%.f"}
+
+
+def strptime_layout(layout: str) -> str:
+    """`yyyy-MM-dd HH:mm:ss` as a strptime layout."""
+    text, out = layout, ""
+    while text:
+        for word, directive in _STRPTIME.items():
+            if text.startswith(word):
+                out, text = out + directive, text[len(word) :]
+                break
+        else:
+            out, text = out + text[0], text[1:]
+    return out
 
 
 def proper_value(column: Column) -> str:
