@@ -57,7 +57,8 @@ lint: $(READY) ## format, lint and types
 	$(PY) -m mypy
 
 test: lint ## lint and the whole test suite
-	$(PY) -m pytest -n 2 --dist loadfile
+	@# Generated inputs are the same on every run here; the fuzzers of tests/fuzz go looking for new ones.
+	$(PY) -m pytest -n 2 --dist loadfile --hypothesis-profile=ci
 
 golden: $(READY) ## write the golden descriptions of the Dagster graph anew, for review
 	$(PY) -m tests.golden.graph
