@@ -190,6 +190,7 @@ def publish_build(scope: Scope) -> Snapshot:
         AuditFailed: it is not fit to be read; what was served before is still served.
     """
     from quality import publish
+    from quality.rules import implemented
 
     entries = scope.journal.read()
     manifest = load_manifest(ensure_manifest())
@@ -199,6 +200,7 @@ def publish_build(scope: Scope) -> Snapshot:
         code_version=code_version(),
         rule_version=entries["rule_version"],
         tolerance_version=entries["tolerance_version"],
+        rules=sorted(implemented()),
         batches=landed_batches(scope.settings.lake),
         keys={**keys_of_models(manifest), **QUALITY_KEYS},
     )

@@ -84,6 +84,7 @@ class RunIdentity:
     code_version: str
     rule_version: str
     tolerance_version: str
+    rules: Sequence[str] = ()
     batches: Sequence[Mapping[str, Any]] = ()
     keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -431,6 +432,7 @@ def publish(build_db: Path, work: Path, published: Path, run: RunIdentity, *, ke
             "code_version": run.code_version,
             "rule_version": run.rule_version,
             "tolerance_version": run.tolerance_version,
+            "rules": list(run.rules),
             "batches": list(run.batches),
             "tables": described,
             "published_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -7,6 +7,9 @@ An entity of the key must be open at the snapshot's as-of when `detected_as_of` 
 it is no near miss. Everything else that is open is false: near misses, entities not yet detected or cleared, entities
 the key lacks. A key knows days, not hours: at an as-of before the end of its day, what the key detects or clears on
 that very day is not scored.
+
+A snapshot says in its manifest which rules it judges. A key may hold more: those count in the total, and a subtotal
+tells how the judged ones fare.
 """
 
 from __future__ import annotations
@@ -62,10 +65,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Score:
-    """A whole comparison."""
+    """A whole comparison: every rule of the key, the rules that the snapshot judges together, and all together."""
 
     as_of: str
     rules: tuple[RuleScore, ...]
+    not_judged: tuple[str, ...]
+    judged: RuleScore
     total: RuleScore
     differences: tuple[Difference, ...]
 
@@ -79,8 +84,9 @@ def score(snapshot: Path, answer_key: Path) -> Score:
     Raises:
         FileNotFoundError: the snapshot or the key is not there.
     """
-    as_of = str(json.loads((snapshot / "manifest.json").read_text())["as_of"])
-    return compare(_read_open(snapshot / "suture.duckdb"), _read_key(_key_file(answer_key)), as_of)
+    manifest = json.loads((snapshot / "manifest.json").read_text())
+    published = _read_open(snapshot / "suture.duckdb")
+    return compare(published, _read_key(_key_file(answer_key)), str(manifest["as_of"]), manifest.get("rules"))
 
 
 def _key_file(answer_key: Path) -> Path:
@@ -125,8 +131,16 @@ def _is_in_progress(day: str, now: datetime) -> bool:
     return len(day.strip()) == len("2026-04-30") and now < _moment(day) < now + timedelta(days=1)
 
 
-def compare(published: Mapping[Entity, Decimal], key: Iterable[Mapping[str, str]], as_of: str) -> Score:
-    """Compare open exceptions (their impact by rule, facility and entity) with rows of an answer key."""
+def compare(
+    published: Mapping[Entity, Decimal],
+    key: Iterable[Mapping[str, str]],
+    as_of: str,
+    judged: Iterable[str] | None = None,
+) -> Score:
+    """Compare open exceptions (their impact by rule, facility and entity) with rows of an answer key.
+
+    `judged` are the rules that the snapshot judges; without them it is taken to judge all.
+    """
     now = _moment(as_of)
     planted: dict[Entity, Decimal] = {}
     near: set[Entity] = set()
@@ -146,7 +160,15 @@ def compare(published: Mapping[Entity, Decimal], key: Iterable[Mapping[str, str]
     near -= {*planted, *undecided}
     rules = sorted({entity[0] for entity in (*planted, *near, *published)}, key=_rule_order)
     scores = tuple(_rule_score(rule, planted, near, published) for rule in rules)
-    return Score(as_of, scores, _total(scores), tuple(_differences(planted, near, published)))
+    not_judged = () if judged is None else tuple(rule for rule in rules if rule not in set(judged))
+    return Score(
+        as_of,
+        scores,
+        not_judged,
+        _total("judged", [each for each in scores if each.rule_id not in not_judged]),
+        _total("all", scores),
+        tuple(_differences(planted, near, published)),
+    )
 
 
 def _rule_order(rule_id: str) -> tuple[str, str]:
@@ -202,12 +224,12 @@ def _rated(
     )
 
 
-def _total(scores: Sequence[RuleScore]) -> RuleScore:
-    def added(name: str) -> int:
-        return sum(getattr(each, name) for each in scores)
+def _total(name: str, scores: Sequence[RuleScore]) -> RuleScore:
+    def added(field: str) -> int:
+        return sum(getattr(each, field) for each in scores)
 
     return _rated(
-        "all",
+        name,
         planted=added("planted"),
         found=added("found"),
         false=added("false"),
@@ -237,7 +259,7 @@ def _differences(
 
 
 def render_json(result: Score) -> str:
-    """The score as JSON: as_of, rules, total, differences. Amounts are text, exact."""
+    """The score as JSON: as_of, rules, not_judged, judged, total, differences. Amounts are text, exact."""
     return json.dumps(asdict(result), indent=1, default=str)
 
 
@@ -259,15 +281,20 @@ _HEADINGS = (
 
 
 def render_table(result: Score) -> str:
-    """The score as a plain table, a line a rule and one for all."""
-    lines = [_HEADINGS, *(_cells(each) for each in (*result.rules, result.total))]
+    """The score as a plain table: a line a judged rule, one for them together, one for all when there are others."""
+    judged = [each for each in result.rules if each.rule_id not in result.not_judged]
+    sums = [result.judged, result.total] if result.not_judged else [result.total]
+    lines = [_HEADINGS, *(_cells(each) for each in (*judged, *sums))]
     widths = [max(len(line[place]) for line in lines) for place in range(len(_HEADINGS))]
     text = [
         "  ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(line, widths, strict=True)) for line in lines)
     ]
     rule = "-" * len(text[0])
-    return "\n".join([f"as of {result.as_of}", text[0], rule, *text[1:-1], rule, text[-1]])
+    table = [f"as of {result.as_of}", text[0], rule, *text[1 : -len(sums)], rule, *text[-len(sums) :]]
+    if result.not_judged:
+        table.append(f"not judged yet, of the rules in the key: {', '.join(result.not_judged)}")
+    return "\n".join(table)
 
 
 def _cells(each: RuleScore) -> tuple[str, ...]:

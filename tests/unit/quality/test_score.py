@@ -96,6 +96,17 @@ def test_a_rule_without_plants_has_no_recall():
     assert (result.rules[0].recall, result.rules[0].precision, result.rules[0].dollar_recall) == (None, 0.0, None)
 
 
+def test_rules_that_a_snapshot_does_not_judge_count_in_the_total_and_are_named():
+    key = [planted("a"), planted("b", rule="AS-01"), planted("c", rule="AS-01", near="true")]
+    result = compare(open_("a"), key, "2026-04-30", judged=["UC-01", "UC-02"])
+    assert result.not_judged == ("AS-01",)
+    assert (result.judged.planted, result.judged.missed, result.judged.near_misses) == (1, 0, 0)
+    assert (result.total.planted, result.total.missed, result.total.recall) == (2, 1, 0.5)
+    *_, judged, total, others = str(result).splitlines()
+    assert (judged.split()[:3], total.split()[:3]) == (["judged", "1", "1"], ["all", "2", "1"])
+    assert others == "not judged yet, of the rules in the key: AS-01"
+
+
 def test_a_snapshot_is_scored_from_its_files(tmp_path):
     snapshot, key = tmp_path / "snapshot", tmp_path / "answer_key"
     snapshot.mkdir()
