@@ -200,9 +200,9 @@ def publish_build(scope: Scope) -> Snapshot:
         code_version=code_version(),
         rule_version=entries["rule_version"],
         tolerance_version=entries["tolerance_version"],
-        rules=sorted(implemented()),
         batches=landed_batches(scope.settings.lake),
         keys={**keys_of_models(manifest), **QUALITY_KEYS},
+        rules=sorted(implemented()),
     )
     with timed("publish", "candidate, audit, switch") as outcome:
         try:

@@ -84,9 +84,9 @@ class RunIdentity:
     code_version: str
     rule_version: str
     tolerance_version: str
-    rules: Sequence[str] = ()
     batches: Sequence[Mapping[str, Any]] = ()
     keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rules: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
