@@ -496,26 +496,18 @@ class _Pass:
         segments = self._segments
         is_header = segments.code == code_of("MSH")
         is_envelope = np.isin(segments.code, np.array([code_of(each) for each in _ENVELOPE], np.uint32))
-        self._inner = self._inner_headers(is_header)
-        is_damaged = self._damaged_headers(is_header, is_header | is_envelope)
-        is_damaged[[segment for segment, place, _ in self._inner if place - segments.start[segment] <= 3]] = True
-        begins = is_header | is_envelope | is_damaged
+        begins = is_header | is_envelope
         firsts = np.searchsorted(segments.start, self._offsets)
         begins[firsts[firsts < len(begins)]] = True
+        self._inner = self._inner_headers(is_header)
+        begins |= self._damaged_headers(is_header, begins)
+        begins[[segment for segment, place, _ in self._inner if place - segments.start[segment] <= 3]] = True
         self._first = np.flatnonzero(begins)
         self._document = np.cumsum(begins) - 1
         self._last = np.append(self._first[1:], len(begins)) - 1
         self._is_message = is_header[self._first]
         self._is_envelope = is_envelope[self._first]
         self._is_out = ~self._is_message
-
-    def _of_others(self, is_header: Flags) -> Flags:
-        """Segments below a header that does not declare the delimiters of this pass."""
-        import numpy as np
-
-        header_of = np.cumsum(is_header)
-        is_other = ~self._is_own(np.flatnonzero(is_header))
-        return np.append(False, is_other)[header_of]
 
     def _is_own(self, headers: Ints) -> Flags:
         """Which MSH segments declare the delimiters of this pass."""
@@ -528,33 +520,38 @@ class _Pass:
             is_own &= one[starts + at] == code
         return is_own
 
-    def _damaged_headers(self, is_header: Flags, is_known: Flags) -> Flags:
+    def _damaged_headers(self, is_header: Flags, begins: Flags) -> Flags:
         """Lines that hold the encoding characters of a header, but do not begin with its segment id.
 
-        Without them the segments of a message whose MSH was damaged would join the message before it.
+        Without them the segments of a message whose MSH was damaged would join the message before it. They are looked
+        for in the messages of this pass alone: of a message with other delimiters the pass that knows them tells, and
+        text outside of messages can join none. So what is found does not depend on what stands around a message, nor
+        on where a file is cut.
         """
         import numpy as np
 
         from ingest.formats.hl7_segments import declares_delimiters
 
-        segments, four = self._segments, self._segments.bytes.four
-        is_damaged = np.zeros(len(is_known), np.bool_)
-        own = self._delimiters
+        segments, own = self._segments, self._delimiters
+        is_damaged = np.zeros(len(begins), np.bool_)
+        is_invalid = ~segments.is_valid
         if segments.may_hold_escapes and len(own.encoding) >= 3:
-            is_damaged |= four[segments.start + 4] == int.from_bytes((own.encoding + own.field)[:4], "little")
-            is_damaged &= segments.is_valid
-        invalid = np.flatnonzero(~segments.is_valid)
-        if len(invalid):
-            # In a message that declares other delimiters the pass that knows them tells what is no segment.
-            invalid = invalid[~self._of_others(is_header)[invalid]]
-        for segment in invalid.tolist():
+            declared = int.from_bytes((own.encoding + own.field)[:4], "little")
+            is_damaged |= segments.bytes.four[segments.start + 4] == declared
+        elif not is_invalid.any():
+            return is_damaged
+        headers = np.flatnonzero(is_header)
+        is_of_own = np.zeros(len(begins), np.bool_)
+        is_of_own[headers] = self._is_own(headers)
+        firsts = np.flatnonzero(begins)
+        is_of_own = is_of_own[firsts][np.cumsum(begins) - 1] & ~begins
+        is_damaged &= is_of_own & segments.is_valid
+        is_invalid &= is_of_own
+        for segment in np.flatnonzero(is_invalid).tolist():
             start = int(segments.start[segment])
-            is_damaged[segment] |= declares_delimiters(segments.bytes.content[start : start + 16])
-        is_damaged &= ~is_known
-        # An MSH that a line end has cut in two is refused for its delimiters.
-        is_damaged[1:] &= (segments.end[:-1] - segments.start[:-1] > 3) | ~is_known[:-1]
+            is_damaged[segment] = declares_delimiters(segments.bytes.content[start : start + 16])
         # What a line end that came into the segment id has cut off.
-        cut = np.flatnonzero(is_damaged[1:] & ~segments.is_valid[1:] & ~segments.is_valid[:-1] & ~is_known[:-1])
+        cut = np.flatnonzero(is_damaged[1:] & is_invalid[1:] & is_invalid[:-1])
         cut = cut[segments.end[cut] - segments.start[cut] <= 3]
         is_damaged[cut] = True
         is_damaged[cut + 1] = False

@@ -107,6 +107,27 @@ def test_any_bytes_are_read_or_refused(content):
     check(b"MSH" + content, 50)
 
 
+OTHER_MARKS = charges("M9").replace(b"(01)", b"").replace(b"(21)", b"").translate(bytes.maketrans(b"|^~\\&", b"#:;?!"))
+DAMAGED = b"PVH|^~\\&|EPIC|SHSH1\rFT1|1\r"
+DAMAGED_OTHER = b"PVH#:;?!#EPIC#SHSH1\rFT1#1\r"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"MS2.5.1\rEVN|P03\rPID|1||7 " + OTHER_MARKS + DAMAGED + b"MSH|^",
+        OTHER_MARKS + b"MSH5030\r" + DAMAGED,
+        OTHER_MARKS + b"MSH5030\r" + DAMAGED_OTHER,
+        OTHER_MARKS + charges("M2") + b"BTS|1\rtext\rmore " + charges("M3") + DAMAGED + DAMAGED_OTHER,
+        OTHER_MARKS + charges("M2") + b"BTS|1\rtext\rmore " + OTHER_MARKS + DAMAGED + DAMAGED_OTHER,
+        OTHER_MARKS + charges("M2") + DAMAGED_OTHER + DAMAGED,
+    ],
+)
+def test_a_damaged_header_counts_the_same_wherever_the_file_is_cut(content):
+    """Files in pieces told of more or fewer damaged headers: it depended on the delimiters of other messages."""
+    check(content, 1)
+
+
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*.hl7")), ids=lambda path: path.stem)
 def test_what_the_fuzzer_kept_is_read_or_refused(path):
     check(path.read_bytes(), 300)
