@@ -144,6 +144,7 @@ def build_world(
     for number in range(days + 1):
         d = eve + timedelta(days=number)
         if number:
+            stock.morning(d)
             purchasing.morning(d)
             clinic.day(d)
             charging.day(d)

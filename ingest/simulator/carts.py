@@ -77,7 +77,9 @@ def pick(
         )
         if line is not None:
             scan = replace(scan, lot=line.lot)
-        cart.items.append(Picked(scan, stock.use(scan, with_scan_row=False), line))
+        movement = stock.use(scan, with_scan_row=False)
+        assert movement is not None  # what is picked is issued at once
+        cart.items.append(Picked(scan, movement, line))
 
     for line in lines:
         if line.item is not None and line.location is not None and line.is_owned_stock:

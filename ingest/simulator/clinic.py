@@ -99,6 +99,8 @@ class Clinic:
 
     def _schedule_day(self, day: date, at: datetime) -> None:
         for site in self.world.sites.values():
+            if site.clinical != "ehr":
+                continue
             stream = self.chance.stream("schedule", site.code, day)
             expected = CASES_PER_YEAR / 365 * site.volume_share * self.masters.scale * WEEKDAY_WEIGHTS[day.weekday()]
             number = int(expected) + stream.flag(expected - int(expected))
@@ -537,7 +539,7 @@ class Clinic:
             line.tag, line.scan = "UI-01", "none"
             self._quiet(performed, line)
             self.plan.note("UI-01", key(line), site, False, "implant not scanned")
-        line = free(lambda entry: plain(entry) and bool(entry.item and entry.item.pou_alias_nos))
+        line = free(lambda entry: plain(entry) and bool(entry.item and self.stock.aliases(site, entry.item)))
         if line is not None and wants("UI-01", False, "alternate number"):
             line.tag, line.scan = "UI-01", "alias"
             line.used = max(line.used, Decimal(2))
@@ -561,19 +563,36 @@ class Clinic:
             self._loose_untagged[(site, line.item.key)] = d
             self.plan.note("UI-01", key(line), site, True, "issued without a case number")
         extra = self._not_on_log(performed, stream)
+        issued = f"case={case.case_id}|item={self.stock.number(site, extra) if extra is not None else ''}"
         if extra is not None and wants("UI-02", True, "not_documented"):
             self._extra_scan(performed, extra, Decimal(stream.integer(2, 5)), None)
-            self.plan.note("UI-02", f"case={case.case_id}|item={extra.pou_no}", site, False, "not documented")
+            self.plan.note("UI-02", issued, site, False, "not documented")
         elif extra is not None and wants("UI-02", True, "late_return"):
             self._extra_scan(performed, extra, Decimal(3), stream.integer(3, 5))
-            self.plan.note("UI-02", f"case={case.case_id}|item={extra.pou_no}", site, False, "returned days later")
+            self.plan.note(
+                "UI-02",
+                issued,
+                site,
+                False,
+                "returned days later",
+            )
         elif extra is not None and wants("UI-02", False, "returned"):
             self._extra_scan(performed, extra, Decimal(3), stream.integer(0, 1))
-            self.plan.note("UI-02", f"case={case.case_id}|item={extra.pou_no}", site, True, "returned after the case")
+            self.plan.note(
+                "UI-02",
+                issued,
+                site,
+                True,
+                "returned after the case",
+            )
         elif extra is not None and wants("UI-02", False, "within tolerance"):
             self._extra_scan(performed, extra, ONE, None)
             self.plan.note(
-                "UI-02", f"case={case.case_id}|item={extra.pou_no}", site, True, "one EACH is within tolerance"
+                "UI-02",
+                issued,
+                site,
+                True,
+                "one EACH is within tolerance",
             )
         other = self._other_case(performed)
         line = free(lambda entry: plain(entry) and loose(entry))
@@ -581,7 +600,13 @@ class Clinic:
             line.tag, line.scan = "UI-02", f"case {other.case_id}"
             line.used = Decimal(max(int(line.used), 3))
             self._quiet(performed, line)
-            self.plan.note("UI-02", f"case={other.case_id}|item={line.item.pou_no}", site, False, "wrong case typed")
+            self.plan.note(
+                "UI-02",
+                f"case={other.case_id}|item={self.stock.number(site, line.item)}",
+                site,
+                False,
+                "wrong case typed",
+            )
             self.plan.note("UI-01", key(line), site, False, "issued to another case by mistake")
 
     def _quiet(self, performed: Performed, line: Line) -> None:
@@ -634,7 +659,7 @@ class Clinic:
         """An issue for the case that nobody writes down, returned after some days or never."""
         home = self.stock.home(performed.case.site, item)
         scan = self._scan_of(performed, item, quantity, home, performed.plan.start + timedelta(minutes=50))
-        performed.extra_scans.append((scan, returned_after))
+        performed.extra_scans.append((replace(scan, keeps_case=True), returned_after))
 
     def _plant_charges(
         self,
@@ -830,7 +855,8 @@ class Clinic:
                 how = "by manufacturer and catalogue number" if not item.ehr_identities else "by GTIN"
                 if self.plan.wants("MDM-01", False, item.supply_id, performed.case.surgery_date, f"ehr {how}"):
                     self.plan.note("MDM-01", f"system=ehr|item={item.supply_id}", "SYS", True, f"mapped {how}")
-            if item.pou_erp_item_no is None and item.pou_no is not None and line.is_owned_stock:
+            kept_in_pou = self.world.sites[performed.case.site].stock_system == "pou" and line.is_owned_stock
+            if item.pou_erp_item_no is None and item.pou_no is not None and kept_in_pou:
                 how = "by GTIN" if item.pou_gtin else "by manufacturer and catalogue number"
                 if self.plan.wants("MDM-01", False, item.pou_no, performed.case.surgery_date, f"pou {how}"):
                     self.plan.note("MDM-01", f"system=pou|item={item.pou_no}", "SYS", True, f"mapped {how}")
@@ -1004,6 +1030,7 @@ class Clinic:
             department=performed.case.department,
             mrn=patient.mrn,
             csn=performed.csn,
+            account=performed.account.account,
         )
 
     def _pick_cart(self, planned: PlannedCase, at: datetime) -> None:
@@ -1057,7 +1084,7 @@ class Clinic:
                 line.location,
                 performed.plan.start + timedelta(minutes=minute),
             )
-            scan = replace(scan, lot=line.lot, expiry_text=line.expiry_text)
+            scan = replace(scan, lot=line.lot, expiry_text=line.expiry_text, keeps_case=line.tag is not None)
             if performed.mode == "test":
                 if self.plan.shows("Q16") and line.stock_class == "STOCK" and line.kind != "implant":
                     self.stock.use(scan, with_scan_row=False)
@@ -1099,7 +1126,12 @@ class Clinic:
             scan = replace(scan, case_typed=None)
         elif line.scan.startswith("case "):
             scan = replace(scan, case_typed=line.scan.removeprefix("case "))
-        elif line.tag is None and scan.quantity_each == 1 and line.kind != "implant":
+        elif (
+            line.tag is None
+            and scan.quantity_each == 1
+            and line.kind != "implant"
+            and self.world.sites[scan.site].stock_system == "pou"
+        ):
             # Single pieces stay within tolerance whatever is typed.
             if self.plan.quirk("Q58", "empty", line.usage_id):
                 scan = replace(scan, case_typed=None)
@@ -1334,6 +1366,8 @@ class Clinic:
     def _floor_patients(self, d: date) -> None:
         """Stays without surgery: nursing kits are charged to them by hand."""
         for site in self.world.sites.values():
+            if site.clinical != "ehr":
+                continue
             stream = self.chance.stream("floor", site.code, d)
             expected = 40 * site.volume_share * self.masters.scale * 10
             for place in range(int(expected) + stream.flag(expected - int(expected))):
@@ -1366,7 +1400,7 @@ class Clinic:
 
     def _trial_use(self, d: date) -> None:
         """Floor issues from cabinets: ordinary ones, late ones of an offline cabinet, and unmapped trial devices."""
-        for site in [hospital.code for hospital in self.world.hospitals()]:
+        for site in [hospital.code for hospital in self.world.hospitals() if hospital.stock_system == "pou"]:
             stream = self.chance.stream("cabinet", site, d)
             items = [*self._items(site, "needle"), *self._items(site, "ivset")]
             if items and stream.flag(0.8):

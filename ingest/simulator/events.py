@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 # ----------------------------------------------------------------------------------------------------------- masters
 
@@ -39,11 +40,35 @@ class Site:
     departments: tuple[str, ...]
     volume_share: float  # share of the system's cases
     is_issued_at_pick: bool = False  # the case cart is issued the evening before, what is left comes back (Q66)
+    mmis_corp: str | None = None  # CORP_ID-IDB of the MMIS that keeps its stock; None: the point-of-use system does
+    zone: str = "America/Chicago"
+    clinical: str = "ehr"  # system of record of its cases: ehr or ehr_fhir
+    fhir_organisation: str | None = None
 
     @property
     def is_hospital(self) -> bool:
         """Whether it has patients; the distribution centre has none."""
         return bool(self.loc_id)
+
+    @property
+    def stock_system(self) -> str:
+        """The system that keeps its quantities: pou or mmis."""
+        return "pou" if self.mmis_corp is None else "mmis"
+
+    @property
+    def database(self) -> int:
+        """IDB of its MMIS; 0 without one."""
+        return 0 if self.mmis_corp is None else int(self.mmis_corp.rpartition("-")[2])
+
+    @property
+    def is_keyed_next_day(self) -> bool:
+        """Whether usage is keyed the following day with the business date of the case (landscape 1)."""
+        return self.mmis_corp is not None
+
+    @property
+    def clock(self) -> ZoneInfo:
+        """Its wall clock."""
+        return ZoneInfo(self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +81,12 @@ class Location:
     is_perpetual: bool
     is_asset: bool
     is_consigned: bool
-    pou_code: str
+    pou_code: str  # as entity keys write it: POU location_code, MMIS LOC_NO-IDB
     erp_code: str | None  # legacy LOCATION or cloud subinventory
     ehr_code: str | None
     department: str
+    mmis_no: str | None = None  # LOC_NO
+    mmis_id: int | None = None  # LOC_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +144,15 @@ class Item:
     pou_manufacturer_name: str | None = None  # as written there
     ehr_identities: tuple[tuple[int, str], ...] = ()  # IDENTITY_SUP_ID: 10 ERP item, 20 POU item, 30 GTIN
     is_in_gudid: bool = True
+    mmis_no: str | None = None  # ITEM_NO of MMIS database 1: the legacy number without zeros
+    mmis_east_no: str | None = None  # ITEM_NO of MMIS database 2, its own
+
+    def stock_number(self, site: Site) -> str | None:
+        """Its number in the site's inventory system as entity keys write it; None when it is not held there."""
+        if site.mmis_corp is None:
+            return self.pou_no
+        number = self.mmis_no if site.database == 1 else self.mmis_east_no
+        return None if number is None else f"{number}-{site.database}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +298,13 @@ class UsageLine:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One row of the inventory system's movement log (pou.txn)."""
+    """One row of the inventory system's movement log (pou.txn, mmis.TXN), in the words of the former."""
 
-    txn_id: str
+    txn_id: str  # pou: as it is; MMIS: IDB and TXN_NO without anything between
     txn_type: str
     site: str
     location_id: str
-    pou_item_no: str
+    pou_item_no: str  # as entity keys write it: POU item_no, MMIS ITEM_NO-IDB
     item_key: int
     quantity_each: Decimal  # signed; COUNT absolute
     owner: str  # OWNED, CONSIGNED
@@ -278,7 +314,7 @@ class Movement:
     true_case_id: str | None
     ref_doc: str | None
     ref_line: int | None
-    happened_at: datetime  # device clock, local
+    happened_at: datetime  # device clock, local to the site
     posted_at: datetime  # UTC
     erp_amount: Decimal | None  # value that the ERP booked for it (None: no ERP row)
     erp_unit_cost: Decimal | None
@@ -292,6 +328,7 @@ class Movement:
     po_key: str | None = None
     uom: str = "EA"  # unit of the row
     quantity_uom: Decimal | None = None  # signed quantity in that unit
+    to_location_id: str | None = None  # MMIS: other location of a transfer, par area issued to
 
 
 @dataclass(frozen=True, slots=True)

@@ -481,7 +481,7 @@ class LegacyErp:
             "SHIPMENT_NBR": 0,
             "LINE_NBR": line,
             "ITEM": item.legacy_no,
-            "TRANS_DATE": movement.happened_at.astimezone(CHICAGO).date(),
+            "TRANS_DATE": movement.happened_at.date(),
             "ACTUAL_TIME": hhmm(movement.happened_at),
             "UPDATE_DATE": posted_on if posted else self._empty("posted", movement.txn_id),
             "QUANTITY": movement.quantity_uom if movement.quantity_uom is not None else movement.quantity_each,
@@ -492,7 +492,7 @@ class LegacyErp:
             "FROM_TO_LOC": self._other_place(movement),
             "REASON_CODE": reason,
             "R_STATUS": 9 if posted else 0,
-            "REFERENCE": f"P{movement.txn_id}",
+            "REFERENCE": f"{'P' if site.stock_system == 'pou' else 'M'}{movement.txn_id}",
         }
         if movement.expense_role:
             department = movement.department or "8020"

@@ -32,9 +32,11 @@ MASTERS_SINCE = date(2024, 10, 1)
 REUSED_NUMBERS = 12
 CHARGEABLE_FROM = Decimal(25)
 INPATIENT_ROUTINE_BELOW = Decimal(50)
+MATERIALS_CATALOGUE = 20  # characters of a catalogue number that the MMIS keeps (Q74)
 
 _HOSPITAL_DEPARTMENTS = ("0000", "6010", "6020", "6030", "6040", "7010", "7020", "7030", "7040", "7050", "8010", "8020")
 _SMALLER = ("0000", "6010", "6020", "6030", "7010", "7020", "7040", "7050", "8010", "8020")
+_SMALLEST = ("0000", "6010", "6020", "6030", "7010", "7040", "7050", "8010", "8020")
 
 SITES: dict[str, Site] = {
     "CDC": Site(
@@ -60,6 +62,19 @@ SITES: dict[str, Site] = {
     "H5": Site(
         "H5", "SHS Prairie Hospital", "erp_lawson", "10500", "PRA", "9521000001503", 1005, None, None,
         None, None, None, _SMALLER, 190 / 1900,
+    ),
+    "H6": Site(
+        "H6", "SHS Hills Hospital", "erp_lawson", "10600", "", "9521000001602", 1006, None, None,
+        None, None, None, _SMALLEST, 170 / 1900, mmis_corp="601-1",
+    ),
+    "H7": Site(
+        "H7", "SHS Valley Hospital", "erp_lawson", "10700", "", "9521000001701", 1007, None, None,
+        None, None, None, _SMALLEST, 120 / 1900, mmis_corp="602-1",
+    ),
+    "H8": Site(
+        "H8", "SHS East Hospital", "erp_lawson", "10800", "", "9521000001800", 1008, None, None,
+        None, None, None, _HOSPITAL_DEPARTMENTS, 150 / 1900, mmis_corp="601-2", zone="America/New_York",
+        clinical="ehr_fhir", fhir_organisation="org-h8-east",
     ),
 }  # fmt: skip
 # First day on which a site's documents are made in the cloud; worlds end before it.
@@ -450,7 +465,8 @@ def _locations(world: World, scale: float) -> None:
             continue
         digit = site.code[1]
         kinds = [("STR", "STOREROOM", True, True, "8020"), ("ORC", "OR_CORE", True, True, "7010")]
-        kinds.append(("CTH", "PROCEDURAL", True, True, "7020"))
+        if "7020" in site.departments:
+            kinds.append(("CTH", "PROCEDURAL", True, True, "7020"))
         if "7030" in site.departments:
             kinds.append(("IRR", "PROCEDURAL", True, True, "7030"))
         kinds.append(("CNS", "CONSIGN_CLOSET", True, False, "7010"))
@@ -462,13 +478,17 @@ def _locations(world: World, scale: float) -> None:
                 is_perpetual=perpetual,
                 is_asset=asset,
                 is_consigned=suffix == "CNS",
-                pou_code=f"{site.pou_site}-{suffix}-01",
+                pou_code=_stock_code(site, suffix, 1),
                 erp_code=suffix if site.erp == "erp_fusion" else f"{site.code}{suffix}",
-                ehr_code=f"10{digit}{suffix}",
+                ehr_code=f"10{digit}{suffix}" if site.clinical == "ehr" else None,
                 department=department,
+                mmis_no=_materials_code(site, suffix, 1),
+                mmis_id=_materials_id(site, world),
             )
         for number in range(1, cabinets + 1):
             for suffix, kind, perpetual in (("CAB", "CABINET", True), ("PAR", "PAR", False)):
+                if suffix == "CAB" and site.mmis_corp is not None:
+                    continue
                 name = f"{suffix}{number:02d}"
                 department = ("7010", "6010", "7050", "6020")[number - 1]
                 world.locations[f"{site.code}-{name}"] = Location(
@@ -478,11 +498,32 @@ def _locations(world: World, scale: float) -> None:
                     is_perpetual=perpetual,
                     is_asset=False,
                     is_consigned=False,
-                    pou_code=f"{site.pou_site}-{suffix}-{number:02d}",
+                    pou_code=_stock_code(site, suffix, number),
                     erp_code=None,
-                    ehr_code=f"10{digit}{name}" if suffix == "PAR" else None,
+                    ehr_code=f"10{digit}{name}" if suffix == "PAR" and site.clinical == "ehr" else None,
                     department=department,
+                    mmis_no=_materials_code(site, suffix, number),
+                    mmis_id=_materials_id(site, world),
                 )
+
+
+def _materials_code(site: Site, suffix: str, number: int) -> str | None:
+    """LOC_NO of a location (landscape 2.2)."""
+    if site.mmis_corp is None:
+        return None
+    return f"{site.code}P{number:02d}" if suffix == "PAR" else f"{site.code}{suffix}"
+
+
+def _materials_id(site: Site, world: World) -> int | None:
+    """LOC_ID: a running number of the database, so that both databases have the same ones (Q67)."""
+    if site.mmis_corp is None:
+        return None
+    return 101 + sum(world.sites[place.site].database == site.database for place in world.locations.values())
+
+
+def _stock_code(site: Site, suffix: str, number: int) -> str:
+    code = _materials_code(site, suffix, number)
+    return f"{site.pou_site}-{suffix}-{number:02d}" if code is None else f"{code}-{site.database}"
 
 
 def _suppliers(world: World, chance: Chance) -> None:
@@ -621,6 +662,7 @@ def _items(
     manufacturers = list(world.manufacturers.values())
     legacy_in_use = any(site.erp == "erp_lawson" for site in world.sites.values())
     cloud_in_use = any(site.erp == "erp_fusion" for site in world.sites.values())
+    materials = any(site.mmis_corp is not None for site in world.sites.values())
     families: dict[str, list[int]] = {}
     key = 0
     cloud_only = 900001
@@ -638,6 +680,8 @@ def _items(
             price = _price(stream, family)
             variant = family.variants[place % len(family.variants)]
             catalogue = _catalogue_number(stream, key, maker)
+            if family.item_class == "SUPPLY" and materials and plan.quirk("Q74", key, share=0.02):
+                catalogue = f"{catalogue}-STERILE-CONVENIENCE"
             legacy_no: str | None = f"{10000 + key * 13:07d}"
             cloud_no: str | None = str(10000 + key * 13)
             held = stream.fraction()
@@ -712,7 +756,30 @@ def _items(
             families.setdefault(family.name, []).append(key)
     _same_number_of_two_makers(world, chance, plan)
     _special_items(world, chance, plan, key)
+    _materials_numbers(world, chance, plan)
     return {name: tuple(keys) for name, keys in families.items()}
+
+
+def _materials_numbers(world: World, chance: Chance, plan: DefectPlan) -> None:
+    """Number the items in both databases of the MMIS: the legacy number in the first, an own one in the second.
+
+    Q77: some numbers of the second are those of other products in the first. A catalogue number that the MMIS cuts
+    (Q74) leaves nothing to know an item of the second by, so that database has none of them but as a defect.
+    """
+    first = {item.key: item.legacy_no.lstrip("0") for item in world.items.values() if item.legacy_no}
+    taken: set[str] = set()
+    for item in list(world.items.values()):
+        if item.key not in first:
+            continue
+        own = None
+        is_cut = len(item.catalogue_number) > MATERIALS_CATALOGUE
+        if item.usage_class not in _SPECIAL_KINDS and (plan.defects or not is_cut):
+            own = f"E{20000 + item.key:05d}"
+            if plan.quirk("Q77", item.key, share=0.02):
+                others = [number for key, number in first.items() if key != item.key and number not in taken]
+                own = chance.stream("masters", "number of both databases", item.key).pick(others)
+                taken.add(own)
+        world.items[item.key] = replace(item, mmis_no=first[item.key], mmis_east_no=own)
 
 
 def _identified(item: Item, stream: Stream, plan: DefectPlan) -> Item:

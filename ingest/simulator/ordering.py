@@ -76,7 +76,7 @@ class Ordering:
             location = world.locations[location_id]
             site = world.sites[location.site]
             self._asked[site.code] = self._asked.get(site.code, 0) + len(wanted)
-            requisition = self._requisition(site, "POU", location.erp_code or "STR", at(d, 20))
+            requisition = self._requisition(site, site.stock_system.upper(), location.erp_code or "STR", at(d, 20))
             for need in wanted:
                 item = world.items[need.item_key]
                 package = package_of(item, item.buy_uom)

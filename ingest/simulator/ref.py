@@ -61,6 +61,7 @@ UNITS: dict[str, tuple[tuple[str, str], ...]] = {
     "ehr": (("EA", "EA"), ("BX", "BX")),
     "hb": (("EA", "EA"), ("BX", "BX"), ("HR", "HR")),
     "pou": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("PK", "PK")),
+    "mmis": (("EA", "EA"), ("BX", "BX"), ("CA", "CA")),
     "edi": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("CS", "CA"), ("CT", "CA")),
     "erp_lawson": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("PK", "PK"), ("PR", "PR"), ("DZ", "DZ"), ("HR", "HR")),
     "erp_fusion": (
@@ -147,6 +148,10 @@ class Reference:
                 ]
             if site in pou:
                 codes.append(("pou", "SITE", pou[site]))
+            if SITES[site].mmis_corp is not None:
+                codes.append(("mmis", "CORP", str(SITES[site].mmis_corp)))
+            if SITES[site].fhir_organisation is not None:
+                codes.append(("ehr_fhir", "ORG", str(SITES[site].fhir_organisation)))
             if site in cloud:
                 number = cloud[site]
                 codes += [
@@ -202,14 +207,14 @@ class Reference:
                 yield {
                     "site": site,
                     "process": "usage",
-                    "source_system": "ehr_fhir" if site == "H8" else "ehr",
+                    "source_system": SITES[site].clinical,
                     "valid_from": MASTERS_SINCE,
                 }
                 yield {"site": site, "process": "charge", "source_system": "hb", "valid_from": MASTERS_SINCE}
             yield {
                 "site": site,
                 "process": "stock",
-                "source_system": "mmis" if site in ("H6", "H7", "H8") else "pou",
+                "source_system": SITES[site].stock_system,
                 "valid_from": MASTERS_SINCE,
             }
 
@@ -297,7 +302,12 @@ class Reference:
                             "source_code": f"{site.loc_id[:3]}{department}1",
                             **shared,
                         }
-                    yield {"source_system": "pou", "scope": site.pou_site, "source_code": department, **shared}
+                    yield {
+                        "source_system": site.stock_system,
+                        "scope": site.mmis_corp or site.pou_site,
+                        "source_code": department,
+                        **shared,
+                    }
 
     def _late_cost_centre(self, rows: list[Row]) -> Row | None:
         """Q123: a department that is used for some days before it is mapped."""
@@ -345,7 +355,12 @@ class Reference:
                 "cost_center": f"{location.site}-{location.department}",
                 "valid_from": MASTERS_SINCE,
             }
-            yield {"source_system": "pou", "scope": site.pou_site, "source_location": location.pou_code, **shared}
+            yield {
+                "source_system": site.stock_system,
+                "scope": site.mmis_corp or site.pou_site,
+                "source_location": location.mmis_no or location.pou_code,
+                **shared,
+            }
             if location.ehr_code is not None:
                 for system in ("ehr", "hb"):
                     yield {

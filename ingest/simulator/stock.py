@@ -1,16 +1,20 @@
 """Stock of every site: quantities, lots, moving averages, movements and the inventory system's rows.
 
 Here: what is on hand where, what each movement is worth in the ERP, transfers, restocking, counts and what must be
-ordered; the extracts of the inventory system (txn, onhand, case_usage, count, item, item_alias, location).
-Not here: why a case uses something (clinic), orders and receipts (purchasing), the ERP's own rows (legacy, cloud).
+ordered; the extracts of the point-of-use system (txn, onhand, case_usage, count, item, item_alias, location).
+Not here: why a case uses something (clinic), orders and receipts (purchasing), the ERP's own rows (legacy, cloud), the
+files of the MMIS (mmis).
+
+At a site with an MMIS usage waits on paper (`Slip`) and is keyed the next morning with the business date of its case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 
 from ingest.simulator.chance import Chance
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
@@ -25,10 +29,12 @@ from ingest.simulator.events import (
     StockPosition,
     World,
 )
+from ingest.simulator.mmis import Materials
 from ingest.simulator.plan import DefectPlan
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
+ONE_LINE = Decimal(3)  # most EACH of a lot that one line on paper is taken for
 FIVE_PLACES = Decimal("0.00001")
 STORE_DEPARTMENT = "8020"
 CENTRE = "CDC"
@@ -67,8 +73,18 @@ class Scan:
     mrn: str | None = None
     csn: str | None = None
     in_boxes: bool = False
-    posted_at: datetime | None = None  # later than usual when the device was offline
+    posted_at: datetime | None = None  # later than usual when the device was offline or a person keys it
     expiry_text: str | None = None  # as scanned, when it differs from the lot's date
+    account: str | None = None  # hospital account of the patient
+    keeps_case: bool = False  # the case number is keyed for sure (MMIS)
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """Usage on paper that somebody keys later."""
+
+    scan: Scan
+    key: Callable[[Scan], object]
 
 
 @dataclass(slots=True)
@@ -113,6 +129,8 @@ class Stock:
         self._false_onhand: list[tuple[Location, Item, Decimal]] = []
         self._offline: dict[str, tuple[datetime, datetime]] = {}
         self._scans = 0
+        self._slips: dict[str, list[Slip]] = {}
+        self.materials: Materials | None = None
 
     # ------------------------------------------------------------------------------------- what purchasing relies on
 
@@ -230,6 +248,14 @@ class Stock:
             scan, "TRANSFER_IN", quantity_each, transfer, line, amount=amount, unit_cost=unit_cost, event="E16"
         )
 
+    def number(self, site: str, item: Item) -> str:
+        """Number of an item in the inventory system of a site, as entity keys write it; empty when it has none."""
+        return item.stock_number(self.world.sites[site]) or ""
+
+    def clock(self, site: str, d: date, hour: int, minute: int = 0) -> datetime:
+        """A moment on the wall clock of a site."""
+        return datetime.combine(d, time(hour, minute), self.world.sites[site].clock)
+
     def positions(self, site: str) -> Iterator[StockPosition]:
         """Owned stock as the site's ERP values it: by location (legacy) or for the organisation (cloud)."""
         for (holder, location_id, item_key), held in self._held.items():
@@ -300,6 +326,9 @@ class Stock:
             if item.pou_no is not None:
                 for number in (item.pou_no, *item.pou_alias_nos):
                     self._item_of[number] = item
+            for site in self.world.sites.values():
+                if site.mmis_corp is not None:
+                    self._item_of[self.number(site.code, item)] = item
         for site in self.world.sites.values():
             for item in self.world.items.values():
                 if self.is_carried(site.code, item):
@@ -309,6 +338,11 @@ class Stock:
                 StockPosition(site_code, location_id, item_key, held.quantity, held.value, held.average)
             )
         self._publish_averages(d)
+        if any(site.stock_system == "mmis" for site in self.world.sites.values()):
+            self.materials = Materials(self)
+            self.materials.opening(d)
+        if all(site.stock_system != "pou" for site in self.world.sites.values()):
+            return
         once = _Once()
         self.outbox.snapshot("pou", "item", lambda day: once("item", self._item_rows))
         self.outbox.snapshot("pou", "item_alias", lambda day: once("alias", self._alias_rows))
@@ -317,7 +351,7 @@ class Stock:
 
     def is_carried(self, site: str, item: Item) -> bool:
         """Whether a site keeps the item in stock: its ERP must know it and the location kind must exist."""
-        if item.pou_no is None or not item.home:
+        if not self.number(site, item) or not item.home:
             return False
         if site == CENTRE:
             return self._is_kept_by_centre(item)
@@ -330,6 +364,7 @@ class Stock:
         """Whether the distribution centre keeps the item: a share of the storeroom goods that the cloud knows."""
         return (
             item.cloud_item_id is not None
+            and item.pou_no is not None
             and item.is_active
             and item.usage_class != "unmapped_pou"
             and item.stock_class == "STOCK"
@@ -344,6 +379,8 @@ class Stock:
 
     def location(self, site: str, suffix: str, key: int = 0) -> Location:
         """The location of a site by its suffix; of several cabinets or par areas the one that holds item `key`."""
+        if suffix == "CAB" and self.world.sites[site].mmis_corp is not None:
+            suffix = "PAR"  # without cabinets the goods lie in par areas
         if suffix in ("CAB", "PAR"):
             several = [name for name in self.world.locations if name.startswith(f"{site}-{suffix}")]
             return self.world.locations[several[key % len(several)]]
@@ -396,8 +433,12 @@ class Stock:
         self._place(
             site, home, item, near.maximum - step * stream.integer(0, 4), average if home.is_asset else ZERO, None, d
         )
-        for number in item.pou_alias_nos:
+        for number in self.aliases(site, item):
             self._place(site, home, item, step * 60, average, None, d, number)
+
+    def aliases(self, site: str, item: Item) -> tuple[str, ...]:
+        """Further numbers of an item in the inventory system of a site."""
+        return item.pou_alias_nos if self.world.sites[site].stock_system == "pou" else ()
 
     def _place(
         self,
@@ -411,7 +452,7 @@ class Stock:
         number: str | None = None,
     ) -> None:
         owner = "CONSIGNED" if item.stock_class == "CONSIGN" else "OWNED"
-        shelf = self._lots.setdefault((location.location_id, number or item.pou_no or "", owner), {})
+        shelf = self._lots.setdefault((location.location_id, number or self.number(site, item), owner), {})
         kept = lot or Lot()
         shelf[kept] = shelf.get(kept, ZERO) + quantity
         if owner == "OWNED" and location.is_asset:
@@ -434,8 +475,16 @@ class Stock:
     def next_lot(self, location_id: str, item: Item, at: datetime) -> Lot:
         """The lot on the shelf that expires first; a new one when the shelf is empty."""
         owner = "CONSIGNED" if item.stock_class == "CONSIGN" else "OWNED"
-        shelf = self._lots.get((location_id, item.pou_no or "", owner), {})
-        there = [lot for lot, quantity in shelf.items() if quantity > 0 and lot.expiry is not None]
+        site = self.world.locations[location_id].site
+        shelf = self._lots.get((location_id, self.number(site, item), owner), {})
+        taken = [
+            slip.scan.lot
+            for slip in self._slips.get(site, ())
+            if slip.scan.location_id == location_id and slip.scan.item.key == item.key
+        ]
+        there = [
+            lot for lot, quantity in shelf.items() if quantity > taken.count(lot) * ONE_LINE and lot.expiry is not None
+        ]
         if there:
             return min(there, key=lambda lot: (lot.expiry or date.max, lot.lot or "", lot.serial or ""))
         return self.new_lot(item, at.date(), f"{location_id}|{at.isoformat()}")
@@ -473,15 +522,20 @@ class Stock:
 
     # ------------------------------------------------------------------------------------------------ what people do
 
-    def use(self, scan: Scan, is_wasted: bool = False, with_scan_row: bool = True) -> Movement:
-        """Issue or waste at a case (or, without one, for a department), from an asset location or a cabinet."""
+    def use(self, scan: Scan, is_wasted: bool = False, with_scan_row: bool = True) -> Movement | None:
+        """Issue or waste at a case (or, without one, for a department), from an asset location or a cabinet.
+
+        None where it is keyed the next day.
+        """
+        if self._is_on_paper(scan, partial(self.use, is_wasted=is_wasted, with_scan_row=with_scan_row)):
+            return None
         item = scan.item
-        number = scan.pou_item_no or item.pou_no or ""
+        number = scan.pou_item_no or self.number(scan.site, item)
         location = self.world.locations[scan.location_id]
         if item.is_lot_tracked:
             self._find_lot(scan)
-        elif number == item.pou_no:
-            self._fetch(scan.site, location, item, scan.quantity_each, scan.at)
+        elif number == self.number(scan.site, item):
+            self._fetch(scan, location)
         amount: Decimal | None = None
         unit_cost: Decimal | None = None
         if location.is_asset:
@@ -502,8 +556,10 @@ class Stock:
             self._scan_row(scan, "WASTED" if is_wasted else "USED", moved)
         return moved
 
-    def give_back(self, scan: Scan) -> Movement:
-        """Return from a case to the shelf it came from."""
+    def give_back(self, scan: Scan) -> Movement | None:
+        """Return from a case to the shelf it came from; None where it is keyed the next day."""
+        if self._is_on_paper(scan, self.give_back):
+            return None
         location = self.world.locations[scan.location_id]
         amount: Decimal | None = None
         unit_cost: Decimal | None = None
@@ -526,9 +582,11 @@ class Stock:
             self._scan_row(scan, "RETURNED", None)
         return moved
 
-    def consign_use(self, scan: Scan) -> Movement:
-        """Use consigned stock at a case: no value moves."""
-        shelf = self._lots.get((scan.location_id, scan.item.pou_no or "", "CONSIGNED"), {})
+    def consign_use(self, scan: Scan) -> Movement | None:
+        """Use consigned stock at a case: no value moves; None where it is keyed the next day."""
+        if self._is_on_paper(scan, self.consign_use):
+            return None
+        shelf = self._lots.get((scan.location_id, self.number(scan.site, scan.item), "CONSIGNED"), {})
         if shelf.get(scan.lot, ZERO) < scan.quantity_each:
             earlier = Scan(
                 scan.site, scan.location_id, scan.item, scan.quantity_each, scan.at - timedelta(hours=2), lot=scan.lot
@@ -538,38 +596,85 @@ class Stock:
         self._scan_row(scan, "USED", moved)
         return moved
 
+    def _is_on_paper(self, scan: Scan, key: Callable[[Scan], object]) -> bool:
+        """Put usage of an MMIS site on paper, to be keyed the next morning; keyed usage has its moment."""
+        if not self.world.sites[scan.site].is_keyed_next_day or scan.posted_at is not None:
+            return False
+        self._slips.setdefault(scan.site, []).append(Slip(scan, key))
+        return True
+
+    def _keyed_before(self, scan: Scan) -> datetime | None:
+        """When what had to go before a keyed slip is keyed: just before it."""
+        if scan.posted_at is None or not self.world.sites[scan.site].is_keyed_next_day:
+            return None
+        return scan.posted_at - timedelta(seconds=2)
+
+    def morning(self, d: date) -> None:
+        """Key what the cases up to yesterday left on paper."""
+        for site in self._slips:
+            self._key_slips(site, self.clock(site, d, 6, 10))
+
+    def _key_slips(self, site: str, at: datetime) -> None:
+        slips, self._slips[site] = self._slips[site], []
+        for place, slip in enumerate(slips):
+            slip.key(replace(slip.scan, posted_at=at + timedelta(seconds=4 * place)))
+
     def _find_lot(self, scan: Scan) -> None:
         """Pieces that are used but not on the books are found and booked first."""
-        shelf = self._lots.get((scan.location_id, scan.item.pou_no or "", "OWNED"), {})
+        shelf = self._lots.get((scan.location_id, self.number(scan.site, scan.item), "OWNED"), {})
         short = scan.quantity_each - max(shelf.get(scan.lot, ZERO), ZERO)
         if short > 0:
             self.adjust(
-                scan.site, scan.location_id, scan.item, short, scan.at - timedelta(hours=1), "CNT", lot=scan.lot
+                scan.site,
+                scan.location_id,
+                scan.item,
+                short,
+                scan.at - timedelta(hours=1),
+                "CNT",
+                lot=scan.lot,
+                posted_at=self._keyed_before(scan),
             )
 
-    def _fetch(self, site: str, location: Location, item: Item, quantity: Decimal, at: datetime) -> None:
+    def _fetch(self, scan: Scan, location: Location) -> None:
         """Bring stock from the storeroom when the shelf is short, as far as the storeroom has it."""
-        short = quantity - self.balance(location.location_id, item.pou_no or "")
+        site, item, at = scan.site, scan.item, scan.at
+        short = scan.quantity_each - self.balance(location.location_id, self.number(site, item))
         if short <= 0 or location.location_type == "STOREROOM" or self._ordered_directly(item):
             return
         store = self.location(site, "STR")
         level = self._levels.get((location.location_id, item.key))
         wished = short + (level.reorder if level else ZERO)
-        available = self.balance(store.location_id, item.pou_no or "")
+        available = self.balance(store.location_id, self.number(site, item))
         if available <= 0:
             return
-        self._replenish_from_store(site, store, location, item, min(wished, available), at - timedelta(minutes=40))
+        self._replenish_from_store(
+            site, store, location, item, min(wished, available), at - timedelta(minutes=40), self._keyed_before(scan)
+        )
 
     def _replenish_from_store(
-        self, site: str, store: Location, target: Location, item: Item, quantity: Decimal, at: datetime
+        self,
+        site: str,
+        store: Location,
+        target: Location,
+        item: Item,
+        quantity: Decimal,
+        at: datetime,
+        posted_at: datetime | None = None,
     ) -> None:
         document = self._document("MV" if target.is_asset else "RS")
-        out = Scan(site, store.location_id, item, quantity, at, department=target.department)
-        into = Scan(site, target.location_id, item, quantity, at + timedelta(minutes=9))
+        out = Scan(site, store.location_id, item, quantity, at, department=target.department, posted_at=posted_at)
+        into = Scan(site, target.location_id, item, quantity, at + timedelta(minutes=9), posted_at=posted_at)
         if target.is_asset:
             amount, unit_cost = self._leave(site, store.location_id, item, quantity)
             first = self._record(
-                out, "TRANSFER_OUT", -quantity, ref_doc=document, amount=amount, unit_cost=unit_cost, event="E14"
+                out,
+                "TRANSFER_OUT",
+                -quantity,
+                ref_doc=document,
+                amount=amount,
+                unit_cost=unit_cost,
+                event="E14",
+                to=target.location_id,
             )
             self._arrive(site, target.location_id, item, quantity, amount)
             self._record(
@@ -581,10 +686,22 @@ class Stock:
                 unit_cost=unit_cost,
                 event="E14",
                 pair=first.txn_id,
+                to=store.location_id,
             )
             return
         amount, unit_cost = self._leave(site, store.location_id, item, quantity)
-        first = self._record(out, "ISSUE", -quantity, ref_doc=document, amount=amount, unit_cost=unit_cost, event="E10")
+        first = self._record(
+            out,
+            "ISSUE",
+            -quantity,
+            ref_doc=document,
+            amount=amount,
+            unit_cost=unit_cost,
+            event="E10",
+            to=target.location_id,
+        )
+        if self.world.sites[site].stock_system == "mmis":
+            return  # the issue alone names the par area
         if target.is_perpetual:
             place = (target.location_id, item.key)
             self._owned[place] = self._owned.get(place, ZERO) + quantity
@@ -596,15 +713,19 @@ class Stock:
 
     def evening(self, d: date) -> None:
         """Shelves are refilled from the storeroom, a few items are counted, expired ones taken away."""
-        at = datetime.combine(d, time(18, 30), CHICAGO)
+        if d == _month_end(d) and not self.plan.defects:
+            # The storeroom keys until late, so that the month has its usage (GL-07).
+            for site in self._slips:
+                self._key_slips(site, self.clock(site, d, 18, 5))
         for (location_id, item_key), level in self._levels.items():
             location = self.world.locations[location_id]
             item = self.world.items[item_key]
+            at = self._restocked_at(location, item, d)
             if location.location_type in ("STOREROOM", "WAREHOUSE") or self._ordered_directly(item):
                 continue
             store = self.location(location.site, "STR")
             if location.is_perpetual:
-                there = self.balance(location_id, item.pou_no or "")
+                there = self.balance(location_id, self.number(location.site, item))
                 if there > level.reorder:
                     continue
                 wanted = level.maximum - there
@@ -613,7 +734,7 @@ class Stock:
                 if not stream.flag(0.06):
                     continue
                 wanted = level.reorder
-            quantity = min(wanted, self.balance(store.location_id, item.pou_no or ""))
+            quantity = min(wanted, self.balance(store.location_id, self.number(location.site, item)))
             if quantity > 0:
                 self._replenish_from_store(location.site, store, location, item, quantity, at)
         for site in self.world.sites:
@@ -621,6 +742,15 @@ class Stock:
             if d.weekday() == 4:
                 self._expire(site, d)
         self._settle_negatives(d)
+
+    def _restocked_at(self, location: Location, item: Item, d: date) -> datetime:
+        """When a shelf is refilled on the evening of `d`; in the east now and then after midnight (Q90)."""
+        site = self.world.sites[location.site]
+        if site.clock != CHICAGO and (d != _month_end(d) or self.plan.defects):
+            stream = self.chance.stream("night shift", location.location_id, item.key, d)
+            if stream.flag(0.2 if self.plan.shows("Q90") else 0):
+                return self.clock(site.code, d + timedelta(days=1), 0, stream.integer(5, 40))
+        return self.clock(site.code, d, 18, 30)
 
     def _count(self, site: str, d: date) -> None:
         stream = self.chance.stream("count", site, d)
@@ -634,13 +764,11 @@ class Stock:
             item = self.world.items[item_key]
             if item.is_lot_tracked or (location_id, item_key) in self._planned_negative:
                 continue
-            expected = self.balance(location_id, item.pou_no or "")
+            expected = self.balance(location_id, self.number(site, item))
             if expected <= 0:
                 continue
             delta = Decimal(stream.pick((-1, 1))) if stream.flag(0.15) and expected > 3 else ZERO
-            self._count_line(
-                site, location_id, item, expected, delta, datetime.combine(d, time(19, 10), CHICAGO), document, line
-            )
+            self._count_line(site, location_id, item, expected, delta, self.clock(site, d, 19, 10), document, line)
 
     def _count_line(
         self,
@@ -659,7 +787,9 @@ class Stock:
         if delta:
             adjusted = self.adjust(site, location_id, item, delta, at + timedelta(minutes=2), "CNT", document, line)
         posted = at + timedelta(minutes=6)
-        self._counted[(location_id, item.pou_no or "")] = at
+        self._counted[(location_id, self.number(site, item))] = at
+        if self.world.sites[site].stock_system == "mmis":
+            return
         self.outbox.emit(
             "pou",
             "count",
@@ -692,6 +822,7 @@ class Stock:
         ref_doc: str | None = None,
         ref_line: int | None = None,
         lot: Lot | None = None,
+        posted_at: datetime | None = None,
     ) -> Movement:
         """Correct the balance by `delta` (E13 at asset locations)."""
         location = self.world.locations[location_id]
@@ -710,7 +841,7 @@ class Stock:
         else:
             self._owned[(location_id, item.key)] = self._owned.get((location_id, item.key), ZERO) + delta
         return self._record(
-            Scan(site, location_id, item, abs(delta), at, lot=lot or Lot()),
+            Scan(site, location_id, item, abs(delta), at, lot=lot or Lot(), posted_at=posted_at),
             "ADJUST",
             delta,
             ref_doc=ref_doc,
@@ -729,17 +860,16 @@ class Stock:
             if self.world.locations[location_id].site == site
             and self.world.locations[location_id].is_asset
             and not self.world.items[item_key].is_lot_tracked
-            and self.balance(location_id, self.world.items[item_key].pou_no or "") > 4
+            and self.balance(location_id, self.number(site, self.world.items[item_key])) > 4
         ]
         for location_id, item_key in stream.sample(candidates, 1):
             item = self.world.items[item_key]
             amount, unit_cost = self._leave(site, location_id, item, Decimal(1))
-            scan = Scan(site, location_id, item, Decimal(1), datetime.combine(d, time(15, 20), CHICAGO))
+            scan = Scan(site, location_id, item, Decimal(1), self.clock(site, d, 15, 20))
             self._record(scan, "EXPIRED", Decimal(-1), amount=amount, unit_cost=unit_cost, event="E12", reason="EXP")
 
     def _settle_negatives(self, d: date) -> None:
         """Planned negative balances come and go; any other is found and corrected the same evening."""
-        at = datetime.combine(d, time(21, 5), CHICAGO)
         for place, until in list(self._planned_negative.items()):
             if d >= until:
                 del self._planned_negative[place]
@@ -753,11 +883,11 @@ class Stock:
                 continue
             document = self._document("CC")
             step = item.packages[1].each if len(item.packages) > 1 else Decimal(4)
-            self._settle(location, item, -balance + step, at, document, number)
+            self._settle(location, item, -balance + step, self.clock(location.site, d, 21, 5), document, number)
         self._plan_negatives(d)
 
     def _settle(self, location: Location, item: Item, delta: Decimal, at: datetime, document: str, number: str) -> None:
-        if number != item.pou_no:
+        if number != self.number(location.site, item):
             scan = Scan(location.site, location.location_id, item, delta, at, pou_item_no=number)
             unit_cost = self.average(location.site, location.location_id, item.key) or item.price_each
             amount = money(delta * unit_cost)
@@ -781,21 +911,21 @@ class Stock:
                 if location_id == f"{site}-STR"
                 and (location_id, item_key) not in self._planned_negative
                 and self.world.items[item_key].home in ("ORC", "CTH")
-                and ZERO < self.balance(location_id, self.world.items[item_key].pou_no or "") < 40
+                and ZERO < self.balance(location_id, self.number(site, self.world.items[item_key])) < 40
             ]
             if len(shelves) < 3:
                 continue
             first, second = stream.sample(shelves, 2)
             if self.plan.wants("UI-05", True, site, d):
-                self._overdraw(site, first, Decimal(stream.integer(3, 9)), datetime.combine(d, time(21, 30), CHICAGO))
+                self._overdraw(site, first, Decimal(stream.integer(3, 9)), self.clock(site, d, 21, 30))
                 self._planned_negative[first] = d + timedelta(days=stream.integer(1, 4))
                 key = self._on_hand_key(first)
                 self.plan.note("UI-05", key, site, False, "receipt not put away")
             if self.plan.wants("UI-05", False, site, d, "during the day"):
                 over = Decimal(stream.integer(2, 5))
-                self._overdraw(site, second, over, datetime.combine(d, time(21, 32), CHICAGO))
+                self._overdraw(site, second, over, self.clock(site, d, 21, 32))
                 item = self.world.items[second[1]]
-                self.adjust(site, second[0], item, over + 3, datetime.combine(d, time(21, 50), CHICAGO), "CNT")
+                self.adjust(site, second[0], item, over + 3, self.clock(site, d, 21, 50), "CNT")
                 self.plan.note("UI-05", self._on_hand_key(second), site, True, "negative during the day only")
             if self.plan.wants("UI-05", False, site, d, "consigned"):
                 self._overdraw_consigned(site, d)
@@ -808,11 +938,11 @@ class Stock:
 
     def _on_hand_key(self, place: tuple[str, int]) -> str:
         location, item = self.world.locations[place[0]], self.world.items[place[1]]
-        return f"location={location.pou_code}|item={item.pou_no}"
+        return f"location={location.pou_code}|item={self.number(location.site, item)}"
 
     def _overdraw(self, site: str, place: tuple[str, int], over: Decimal, at: datetime) -> None:
         item = self.world.items[place[1]]
-        quantity = self.balance(place[0], item.pou_no or "") + over
+        quantity = self.balance(place[0], self.number(site, item)) + over
         self._replenish_from_store(site, self.world.locations[place[0]], self.home(site, item), item, quantity, at)
 
     def _overdraw_consigned(self, site: str, d: date) -> None:
@@ -827,7 +957,7 @@ class Stock:
         item = self._item_of[number]
         quantity = sum(shelf.values(), ZERO) + 2
         lot = next(iter(shelf))
-        scan = Scan(site, f"{site}-CNS", item, quantity, datetime.combine(d, time(17, 15), CHICAGO), lot=lot)
+        scan = Scan(site, f"{site}-CNS", item, quantity, self.clock(site, d, 17, 15), lot=lot)
         self._record(scan, "ADJUST", -quantity, owner="CONSIGNED", reason="RTN")
         self.plan.note("UI-05", self._on_hand_key((f"{site}-CNS", item.key)), site, True, "consigned")
 
@@ -838,6 +968,8 @@ class Stock:
             if not location.is_perpetual:
                 continue
             quantity = sum(shelf.values(), ZERO)
+            if self.materials is not None:
+                quantity -= self.materials.not_yet((location_id, number, owner))
             if quantity >= 0 and self._recorded.get((location_id, number, owner)) == quantity:
                 continue
             self._recorded[(location_id, number, owner)] = quantity
@@ -852,7 +984,7 @@ class Stock:
                     d,
                     location.site,
                     location.location_id,
-                    item.pou_no or "",
+                    self.number(location.site, item),
                     item.key,
                     "OWNED",
                     quantity,
@@ -891,19 +1023,18 @@ class Stock:
         receipt_key: str | None = None,
         po_key: str | None = None,
         pair: str | None = None,
+        to: str | None = None,
     ) -> Movement:
         location = self.world.locations[scan.location_id]
         item = scan.item
-        number = scan.pou_item_no or item.pou_no or ""
-        device = self._device(location)
-        sequence = self._sequence.get(device, 100) + 1
-        if self.plan.quirk("Q56", "gap", device, sequence, share=0.004):
-            sequence += 1
-        self._sequence[device] = sequence
-        txn_id = f"{device}-{sequence:09d}"
+        number = scan.pou_item_no or self.number(scan.site, item)
+        txn_id = self._txn_id(scan.site, location)
         stream = self.chance.stream("scan", txn_id)
         posted_at = scan.posted_at or scan.at + timedelta(seconds=stream.integer(40, 600))
-        happened_at = scan.at + self._drift(device, scan.at)
+        happened_at = (scan.at + self._drift(location, scan.at)).astimezone(self.world.sites[scan.site].clock)
+        case_typed = scan.case_typed
+        if self.materials is not None and not self.materials.names_case(scan):
+            case_typed = None
         if txn_type != "COUNT" and location.is_perpetual:
             shelf = self._lots.setdefault((scan.location_id, number, owner), {})
             lot = scan.lot if item.is_lot_tracked else Lot()
@@ -937,7 +1068,7 @@ class Stock:
             owner=owner,
             lot=scan.lot.lot,
             serial=scan.lot.serial,
-            case_typed=scan.case_typed,
+            case_typed=case_typed,
             true_case_id=scan.true_case_id,
             ref_doc=ref_doc,
             ref_line=ref_line,
@@ -955,16 +1086,34 @@ class Stock:
             po_key=po_key,
             uom=uom,
             quantity_uom=in_uom,
+            to_location_id=to if self.world.sites[scan.site].stock_system == "mmis" else None,
         )
+        if self.materials is not None and moved.txn_type == "CONSIGN_IN" and self.materials.keeps(scan.site):
+            return moved  # the closet of an MMIS is filled without a row (landscape 7.2)
         self.world.movements.append(moved)
         if role is not None and amount:
             self._post(moved, role, department, amount)
-        self._emit(scan, moved, location, stream.integer(1, 40))
+        if self.materials is not None and self.materials.keeps(scan.site):
+            self.materials.transaction(scan, moved)
+        else:
+            self._emit(scan, moved, location, stream.integer(1, 40))
         return moved
 
-    def _drift(self, device: str, at: datetime) -> timedelta:
+    def _txn_id(self, site: str, location: Location) -> str:
+        """The next number of the device, or of the MMIS database."""
+        if self.materials is not None and self.materials.keeps(site):
+            return self.materials.next_number(site)
+        device = self._device(location)
+        sequence = self._sequence.get(device, 100) + 1
+        if self.plan.quirk("Q56", "gap", device, sequence, share=0.004):
+            sequence += 1
+        self._sequence[device] = sequence
+        return f"{device}-{sequence:09d}"
+
+    def _drift(self, location: Location, at: datetime) -> timedelta:
         """Q54: device clocks drift by minutes; one cabinet did not follow the switch to daylight saving time."""
-        if not self.plan.shows("Q54"):
+        device = self._device(location)
+        if not self.plan.shows("Q54") or location.mmis_no is not None:
             return timedelta()
         first_cabinet = f"{next(iter(self.world.sites.values())).pou_site}-CAB-01-T1"
         if device == first_cabinet and date(at.year, 3, 8) <= at.date() < date(at.year, 3, 20):
@@ -1090,7 +1239,7 @@ class Stock:
         rows = []
         for (location_id, number, owner), shelf in self._lots.items():
             location = self.world.locations[location_id]
-            if not location.is_perpetual:
+            if not location.is_perpetual or location.mmis_no is not None:
                 continue
             item = self._item_of[number]
             level = self._levels.get((location_id, item.key))
@@ -1098,7 +1247,8 @@ class Stock:
             for lot, quantity in shelf.items():
                 rows.append(self._on_hand_row(d, location, number, lot, quantity, owner, cost, level))
         for location, item, quantity in self._false_onhand:
-            rows.append(self._on_hand_row(d, location, item.pou_no or "", Lot(), quantity, "OWNED", None, None))
+            if location.mmis_no is None:
+                rows.append(self._on_hand_row(d, location, item.pou_no or "", Lot(), quantity, "OWNED", None, None))
         return rows
 
     def _on_hand_row(
@@ -1183,6 +1333,8 @@ class Stock:
 
     def _location_rows(self) -> Iterable[Row]:
         for location in self.world.locations.values():
+            if location.mmis_no is not None:
+                continue
             yield {
                 "site": self.world.sites[location.site].pou_site,
                 "location_code": location.pou_code,
