@@ -261,12 +261,12 @@ class CloudErp:
         lines: dict[tuple[str, str], int] = {}
         self.agreement_of: dict[int, tuple[int, int]] = {}
         world = self.desk.world
-        codes = {site.code for site in self.sites}
         business_unit = self.sites[0].business_unit_id
         for place, line in enumerate(world.contract_lines):
             supplier = world.suppliers[line.supplier_id]
-            eligible = any(member in codes and signed is not None for member, signed in line.roster)
-            if supplier.cloud_vendor_id is None or not eligible:
+            # One procurement business unit: an agreement is there, whichever sites may buy on it.
+            is_signed = any(signed is not None for _, signed in line.roster)
+            if supplier.cloud_vendor_id is None or not is_signed:
                 continue
             key = (line.contract_number, line.supplier_id)
             if key not in numbers:

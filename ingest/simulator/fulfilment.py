@@ -17,7 +17,7 @@ from ingest.simulator.chance import Stream
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import InvoiceDocument, Order, OrderLine, Receipt, cents
 from ingest.simulator.events import Site
-from ingest.simulator.ordering import FIVE_PLACES, divides_exactly
+from ingest.simulator.order_prices import FIVE_PLACES, divides_exactly
 from ingest.simulator.payables import Bill, Expense, Payables, as_ordered
 from ingest.simulator.receiving import Receiving
 

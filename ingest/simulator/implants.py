@@ -15,7 +15,8 @@ from ingest.simulator.accounts import add_business_days, month_end
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import Order, OrderLine, Receipt, Requisition, RequisitionLine, cents
 from ingest.simulator.events import Package, Posting, Site, Supplier
-from ingest.simulator.ordering import EACH, Ordering, Price
+from ingest.simulator.order_prices import Price
+from ingest.simulator.ordering import EACH, Ordering
 from ingest.simulator.payables import Payables, as_ordered
 from ingest.simulator.receiving import Receiving
 
@@ -152,7 +153,7 @@ class ImplantOrders:
         if item is not None and not (item.legacy_no if site.erp == "erp_lawson" else item.cloud_no):
             item = None
         if item is not None:
-            price = self.ordering.contract_price(item, site, supplier, EACH, d)
+            price = self.ordering.prices.contract_price(item, site, supplier, EACH, d)
         else:
             price = Price(cents(request.unit_cost or Decimal(0)))
         case = self._case_text(request, site)

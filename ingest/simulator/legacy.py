@@ -270,25 +270,31 @@ class LegacyErp:
 
     def _agreements(self) -> Iterator[Row]:
         seen: set[str] = set()
+        ends: dict[str, list[date | None]] = {}
+        for line in self.desk.world.contract_lines:
+            ends.setdefault(line.contract_number, []).append(line.effective_to)
         for line in self.desk.world.contract_lines:
             vendor = self.desk.world.suppliers[line.supplier_id].lawson_no
             if line.contract_number in seen or not vendor or not self._applies(line.roster):
                 continue
             seen.add(line.contract_number)
+            dates = [end for end in ends[line.contract_number] if end is not None]
+            is_ended = len(dates) == len(ends[line.contract_number])
             yield {
                 "PROCURE_GROUP": GROUP,
                 "VEN_AGRMT_REF": line.contract_number,
                 "AGMT_TYPE": line.contract_type,
                 "VENDOR": vendor_text(vendor),
                 "EFFECTIVE_DT": FIRST_DAY,
-                "EXPIRE_DT": self._empty("agreement", line.contract_number),
+                "EXPIRE_DT": max(dates) if is_ended else self._empty("agreement", line.contract_number),
                 "HOLD_FLAG": "N",
                 "PRIORITY": line.priority or 0,
             }
 
-    def _applies(self, roster: tuple[tuple[str, date | None], ...]) -> bool:
-        codes = {site.code for site in self.sites}
-        return any(member in codes and signed is not None for member, signed in roster)
+    @staticmethod
+    def _applies(roster: tuple[tuple[str, date | None], ...]) -> bool:
+        """Whether anybody signed it: agreements are of the one procurement group, whichever sites may buy on them."""
+        return any(signed is not None for _, signed in roster)
 
     def _agreement_lines(self) -> Iterator[Row]:
         world = self.desk.world

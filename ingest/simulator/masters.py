@@ -16,7 +16,6 @@ from math import ceil
 from ingest.simulator.assortment import FAMILIES, PROCEDURES, SERVICES, Family, Procedure
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.events import (
-    ContractLine,
     CostVersion,
     Item,
     Location,
@@ -27,8 +26,8 @@ from ingest.simulator.events import (
     World,
 )
 from ingest.simulator.plan import DefectPlan
+from ingest.simulator.price_files import MASTERS_SINCE, add_contracts
 
-MASTERS_SINCE = date(2024, 10, 1)
 REUSED_NUMBERS = 12
 CHARGEABLE_FROM = Decimal(25)
 INPATIENT_ROUTINE_BELOW = Decimal(50)
@@ -392,7 +391,7 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     _suppliers(world, chance)
     charge_codes = _charge_codes(price_change, chance)
     families = _items(world, chance, plan, scale, charge_codes)
-    _contracts(world, chance, plan, price_change)
+    add_contracts(world, chance, plan, price_change, leave_out=_SPECIAL_KINDS)
     _published_costs(world, chance)
     specials = {kind: [key for key, item in world.items.items() if item.usage_class == kind] for kind in _SPECIAL_KINDS}
     return Masters(
@@ -921,98 +920,6 @@ def _special_items(world: World, chance: Chance, plan: DefectPlan, last: int) ->
             home="CAB",
             is_in_gudid=False,
         )
-
-
-def _contracts(world: World, chance: Chance, plan: DefectPlan, price_change: date) -> None:
-    sites = tuple(world.sites)
-    signed = date(2025, 1, 15)
-    for manufacturer in world.manufacturers.values():
-        stream = chance.stream("masters", "contract", manufacturer.manufacturer_id)
-        kind = stream.weighted((("GPO", 0.6), ("IDN", 0.2), ("LOCAL", 0.2)))
-        number = (
-            f"{ {'GPO': 'PP-OR', 'IDN': 'SHS-IDN', 'LOCAL': 'LOC'}[kind] }-{int(manufacturer.manufacturer_id[3:]):04d}"
-        )
-        raised = stream.flag(0.25)
-        two_tiers = kind == "GPO" and plan.quirk("Q125", manufacturer.manufacturer_id, share=0.3)
-        excluded = sites[-1] if len(sites) > 1 and stream.flag(0.1) else None
-        roster = tuple((site, signed) for site in sites if site != excluded)
-        unsigned: tuple[tuple[str, date | None], ...] = tuple((site, None) for site in sites)
-        for item in [entry for entry in world.items.values() if entry.manufacturer_id == manufacturer.manufacturer_id]:
-            if item.usage_class in _SPECIAL_KINDS or not stream.flag(0.9):
-                continue
-            package = next(package for package in item.packages if package.uom == item.buy_uom)
-            spans: list[tuple[date, date | None, Decimal]] = [(MASTERS_SINCE, None, Decimal(1))]
-            if raised:
-                spans = [
-                    (MASTERS_SINCE, price_change - timedelta(days=1), Decimal(1)),
-                    (price_change, None, Decimal("1.03")),
-                ]
-            base = item.price_each
-            markup = None
-            if item.supplier_id != manufacturer.supplier_id:
-                markup = Decimal(5)
-                world.items[item.key] = replace(item, price_each=base * Decimal("1.05"), contract_number=number)
-            else:
-                world.items[item.key] = replace(item, contract_number=number)
-            for start, end, factor in spans:
-                price = (base * factor).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP) * package.each
-                shared = {
-                    "contract_number": number,
-                    "contract_type": kind,
-                    "item_key": item.key,
-                    "uom": package.uom,
-                    "each_per_uom": package.each,
-                    "is_on_hold": False,
-                    "priority": None,
-                    "effective_from": start,
-                    "effective_to": end,
-                }
-                world.contract_lines.append(
-                    ContractLine(
-                        supplier_id=manufacturer.supplier_id,
-                        supplier_no=_price_file_number(manufacturer.supplier_id),
-                        vendor_catalogue_number=item.catalogue_number,
-                        price=price,
-                        tier=1,
-                        price_type="FIXED",
-                        markup_pct=None,
-                        roster=roster,
-                        **shared,  # type: ignore[arg-type]
-                    )
-                )
-                if two_tiers:
-                    better = (price * Decimal("0.92")).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
-                    world.contract_lines.append(
-                        ContractLine(
-                            supplier_id=manufacturer.supplier_id,
-                            supplier_no=_price_file_number(manufacturer.supplier_id),
-                            vendor_catalogue_number=item.catalogue_number,
-                            price=better,
-                            tier=2,
-                            price_type="FIXED",
-                            markup_pct=None,
-                            roster=unsigned,
-                            **shared,  # type: ignore[arg-type]
-                        )
-                    )
-                if markup is not None:
-                    world.contract_lines.append(
-                        ContractLine(
-                            supplier_id=item.supplier_id,
-                            supplier_no=_price_file_number(item.supplier_id),
-                            vendor_catalogue_number=item.vendor_catalogue_number,
-                            price=price,
-                            tier=1,
-                            price_type="COST_PLUS",
-                            markup_pct=markup,
-                            roster=roster,
-                            **shared,  # type: ignore[arg-type]
-                        )
-                    )
-
-
-def _price_file_number(supplier_id: str) -> str:
-    return f"GP{int(supplier_id[3:]):05d}"
 
 
 def _published_costs(world: World, chance: Chance) -> None:

@@ -1,40 +1,30 @@
-"""Requisitions and purchase orders: what is asked for, from whom it is ordered and at which price.
+"""Requisitions and purchase orders: what is asked for and how it is ordered.
 
-Here: requisitions of replenishment, of departments and of services; orders grouped by supplier; order prices with their
-deviations from contract (CP-01).
-Not here: implants ordered after the fact (implants), what follows an order (fulfilment).
+Here: requisitions of replenishment, of departments and of services; orders grouped by supplier.
+Not here: from whom and at which price (order_prices), implants ordered after the fact (implants), what follows an order
+(fulfilment).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from ingest.simulator.accounts import is_business_day
-from ingest.simulator.contracting import is_eligible, is_in_force, price_each
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import Order, OrderLine, Requisition, RequisitionLine, cents
-from ingest.simulator.events import ContractLine, Item, Package, Site, Supplier
+from ingest.simulator.events import Item, Package, Site, Supplier
+from ingest.simulator.order_prices import OrderPrices, Price
 from ingest.simulator.transfers import Transfers
 
-FIVE_PLACES = Decimal("0.00001")
 LINES_PER_ORDER = 12
 NONSTOCK_SHARE = 0.22  # lines that departments ask for, per replenishment line
+USUAL_SHARE = 0.4  # of them, for goods that the site's departments ask for again and again
+USUAL_GOODS = 4
 CODES = {"regular": "REG", "bill_only": "BO", "bill_and_replace": "BR", "service": "SVC"}
 EACH = Package("EA", Decimal(1), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """An order price and where it comes from."""
-
-    unit_price: Decimal
-    contract: ContractLine | None = None
-    mark: str = ""
-    is_near_miss: bool = False
 
 
 def package_of(item: Item, uom: str) -> Package:
@@ -42,22 +32,12 @@ def package_of(item: Item, uom: str) -> Package:
     return next((package for package in item.packages if package.uom == uom), item.packages[0])
 
 
-def divides_exactly(number: Decimal) -> bool:
-    """Whether division by `number` always ends (only twos and fives in it)."""
-    rest = int(number)
-    if rest <= 0 or rest != number:
-        return False
-    for factor in (2, 5):
-        while rest % factor == 0:
-            rest //= factor
-    return rest == 1
-
-
 class Ordering:
     """Buyers of all sites."""
 
     def __init__(self, desk: Desk, plan_order: Callable[[Order], None]) -> None:
         self.desk = desk
+        self.prices = OrderPrices(desk)
         self._plan_order = plan_order
         self.transfers: Transfers | None = None
         self._waiting: list[RequisitionLine] = []
@@ -109,9 +89,12 @@ class Ordering:
             goods = self._nonstock_items(site)
             if not goods or not departments:
                 continue
-            for _ in range(count):
+            for number in range(count):
                 department = stream.pick(departments)
                 item = stream.pick(goods)
+                often = self.desk.chance.stream("departments ask often", site.code, d, number)
+                if often.flag(USUAL_SHARE):
+                    item = often.pick(self.desk.chance.stream("usual goods", site.code).sample(goods, USUAL_GOODS))
                 package = stream.pick(item.packages[:2]) if stream.flag(0.6) else item.packages[0]
                 most = 140 if item.price_each < 20 and package.each == 1 else 12
                 requisition = self._requisition(site, "manual", f"D{department}", at(d, 10))
@@ -188,7 +171,7 @@ class Ordering:
         waiting, self._waiting = self._waiting, []
         # Prices are decided in mixed order, so that no site gets all the deviations.
         mixed = self.desk.chance.stream("prices of the morning", d).sample(range(len(waiting)), len(waiting))
-        prices = {place: self._price(waiting[place], d) for place in mixed}
+        prices = {place: self.prices.choose(waiting[place], d) for place in mixed}
         groups: dict[tuple[str, str, str], list[tuple[RequisitionLine, Price]]] = {}
         for place, wanted in enumerate(waiting):
             assert wanted.requisition is not None
@@ -274,6 +257,8 @@ class Ordering:
         ):
             line.multiplier_shown = Decimal(0)
         order.lines.append(line)
+        if item is not None:
+            self.prices.paid(item, order.order_date, price.unit_price / package.each)
         if requisition_line is not None:
             requisition_line.order_line = line
         return line
@@ -317,83 +302,6 @@ class Ordering:
             self.desk.plan.note(
                 rule, f"po={order.po_key}|line={line.line}", order.site.code, price.is_near_miss, reason
             )
-
-    # -------------------------------------------------------------------------------------------------------- prices
-
-    def contract_price(self, item: Item, site: Site, supplier: Supplier, package: Package, d: date) -> Price:
-        """What a line should cost: the contract in force, else the list price; in cents where a unit is worth it.
-
-        A distributor's mark-up is not rounded: such prices have up to five decimals.
-        """
-        line = self.desk.book.choose(item, site.code, supplier.supplier_id, d)
-        each = price_each(line) if line is not None else item.price_each
-        if line is not None and line.price_type == "COST_PLUS":
-            return Price((each * package.each).quantize(FIVE_PLACES, rounding=ROUND_HALF_UP), line)
-        return Price(self._rounded(each * package.each), line)
-
-    @staticmethod
-    def _rounded(price: Decimal) -> Decimal:
-        return cents(price) if price >= 2 else price.quantize(FIVE_PLACES, rounding=ROUND_HALF_UP)
-
-    def _price(self, wanted: RequisitionLine, d: date) -> tuple[Supplier, Price]:
-        desk, item = self.desk, wanted.item
-        assert item is not None and wanted.requisition is not None
-        site = wanted.requisition.site
-        supplier = desk.world.suppliers[item.supplier_id]
-        package = Package(wanted.uom, wanted.each_per_uom, "")
-        price = self.contract_price(item, site, supplier, package, d)
-        if price.contract is None:
-            return supplier, self._without_contract(item, site, supplier, package, price, d, wanted.kind == "nonstock")
-        each = price_each(price.contract)
-        value = price.unit_price * wanted.quantity
-        wants = desk.plan.wants
-        key = f"{site.code}|{item.key}|{d}"
-        if price.contract.price_type == "COST_PLUS":
-            if wants("CP-01", False, key, d, "distributor mark-up"):
-                return supplier, Price(price.unit_price, price.contract, "CP-01:distributor mark-up", True)
-            return supplier, price
-        stream = desk.chance.stream("order price", site.code, item.key, d)
-        if each >= Decimal("0.50") and value >= 20:
-            if wants("CP-01", True, key, d, "over"):
-                unit = cents(price.unit_price * (1 + stream.decimal(0.04, 0.3)))
-                return supplier, Price(unit, price.contract, "CP-01:over contract")
-            if wants("CP-01", True, key, d, "under"):
-                unit = cents(price.unit_price * (1 - stream.decimal(0.05, 0.2)))
-                return supplier, Price(unit, price.contract, "CP-01:under contract")
-            exact = price.contract.price / price.contract.each_per_uom * package.each * Decimal("1.01")
-            fits = exact == exact.quantize(FIVE_PLACES) and divides_exactly(package.each) and each >= 2
-            if fits and wants("CP-01", False, key, d, "on the limit"):
-                return supplier, Price(exact.quantize(FIVE_PLACES), price.contract, "CP-01:on the limit", True)
-            if price.contract.uom != package.uom and wants("CP-01", False, key, d, "price unit differs"):
-                return supplier, Price(price.unit_price, price.contract, "CP-01:price unit differs", True)
-        return supplier, price
-
-    def _without_contract(
-        self,
-        item: Item,
-        site: Site,
-        supplier: Supplier,
-        package: Package,
-        price: Price,
-        d: date,
-        is_nonstock: bool,
-    ) -> Price:
-        """List price, now and then nothing; worth a note when a contract exists that does not count here."""
-        key = f"{site.code}|{item.key}|{d}"
-        if (
-            is_nonstock
-            and not self.desk.book.lines(item)
-            and self.desk.plan.wants("M3-05", False, key, d, "zero price")
-        ):
-            return Price(Decimal(0), None, "M3-05:zero price", True)
-        for line in self.desk.book.lines(item):
-            if line.supplier_id != supplier.supplier_id or not is_in_force(line, d):
-                continue
-            reason = "on hold" if line.is_on_hold else "" if is_eligible(line, site.code, d) else "not on the roster"
-            if reason and self.desk.plan.wants("CP-01", False, key, d, reason):
-                unit = self._rounded(price_each(line) * package.each * Decimal("1.08"))
-                return Price(unit, None, f"CP-01:{reason}", True)
-        return price
 
     # ------------------------------------------------------------------------------------------------------ services
 

@@ -14,8 +14,9 @@ from ingest.simulator.chance import Chance
 from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
 from ingest.simulator.events import World
-from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, MASTERS_SINCE, SITES, Masters, npi
+from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, SITES, Masters, npi
 from ingest.simulator.plan import DefectPlan
+from ingest.simulator.price_files import MASTERS_SINCE
 
 # Facts of all nine sites (landscape 1 and 2); only simulated sites have business.
 ALL_SITES: tuple[tuple[str, str, str, int, str, str], ...] = (

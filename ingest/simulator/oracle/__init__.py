@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ingest.simulator.events import World
 from ingest.simulator.oracle.charges import ChargeRules
+from ingest.simulator.oracle.contract_prices import ContractRules
 from ingest.simulator.oracle.docket import Book, Entity, Finding
 from ingest.simulator.oracle.feeds import FeedRules
 from ingest.simulator.oracle.ledger import LedgerRules
@@ -34,6 +35,7 @@ COLUMNS = (
 RULES = (
     "UI-01", "UI-02", "UI-05", "UC-01", "UC-03", "UC-04", "UC-05", "UC-10", "BO-01", "CP-01", "M3-01", "M3-02", "M3-05",
     "M3-06", "M3-07", "GL-02", "GL-05", "MDM-01", "INT-02", "INT-03",
+    "CP-02", "CP-04", "CP-08", "MDM-13",
 )  # fmt: skip
 
 __all__ = ["COLUMNS", "RULES", "Finding", "evaluate", "write_answer_key"]
@@ -46,7 +48,9 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     book = Book(world.start, until)
     UsageRules(view, book).judge()
     ChargeRules(view, book).judge()
-    OrderRules(view, book).judge()
+    orders = OrderRules(view, book)
+    orders.judge()
+    ContractRules(view, book, orders.lines).judge()
     payables = PayableRules(view, book)
     payables.judge()
     LedgerRules(view, book, payables).judge()

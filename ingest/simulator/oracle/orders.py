@@ -1,7 +1,7 @@
 """Orders: implants without a bill-only order (BO-01), order prices against contracts (CP-01).
 
 Here: how an order is recognised as that of an implant, which contract line an order is held against.
-Not here: contract lines in force (costs), receipts and invoices (payables).
+Not here: contract lines in force (costs), the other rules of order prices (contract_prices), invoices (payables).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from datetime import date, timedelta
 from fractions import Fraction
 from functools import partial
 
-from ingest.simulator.events import Case, ContractLine, PoLine
+from ingest.simulator.events import Case, ContractLine, Item, PoLine
 from ingest.simulator.oracle.calendar import after_business_days
-from ingest.simulator.oracle.costs import is_contract_in_force, is_in_dates, price_each, selection
+from ingest.simulator.oracle.contract_prices import Contracts, candidates, markup, order_lines
+from ingest.simulator.oracle.costs import is_in_dates, price_each
 from ingest.simulator.oracle.docket import Book, Docket
 from ingest.simulator.oracle.identity import catalogue_key
 from ingest.simulator.oracle.tolerance import cents, is_beyond
@@ -37,13 +38,11 @@ class OrderRules:
     def __init__(self, view: View, book: Book) -> None:
         self._view = view
         self._book = book
-        self._lines: dict[tuple[str, str, int], Versions[PoLine]] = {}
-        for line in view.world.po_lines:
-            known = view.deliveries.known_on(line.erp, line.known_at)
-            self._lines.setdefault((line.erp, line.po_key, line.line), Versions()).add(known, line)
+        self.lines = order_lines(view)
+        self._contracts = Contracts(view.world.contract_lines)
         self._by_case: dict[str, list[Versions[PoLine]]] = defaultdict(list)
         self._by_code: dict[str, list[Versions[PoLine]]] = defaultdict(list)
-        for versions in self._lines.values():
+        for versions in self.lines.values():
             last = versions.rows[-1][1]
             if last.case_typed and last.case_typed.strip():
                 self._by_case[last.case_typed.strip()].append(versions)
@@ -68,7 +67,7 @@ class OrderRules:
             for order in orders:
                 dates.update(order.dates())
             self._book.follow(dates, partial(self._implants_of, log_id, orders))
-        for order in self._lines.values():
+        for order in self.lines.values():
             self._book.follow(order.dates(), partial(self._price_of, order))
 
     # -------------------------------------------------------------------------------------------------------- BO-01
@@ -160,50 +159,29 @@ class OrderRules:
             return
         key = f"po={order.po_key}|line={order.line}"
         lines = self._view.costs.contract_lines(item.key)
-        candidates = self._candidates(lines, order)
+        found = candidates(lines, order)
         price = Fraction(order.unit_price) / Fraction(order.each_per_uom)
-        if not candidates:
+        if not found:
             self._spare_without_contract(lines, order, key, docket)
             return
-        _, contract = min(candidates, key=lambda pair: (*pair[0][:3], pair[1], pair[0][4]))
+        _, contract = min(found, key=lambda pair: (*pair[0][:3], pair[1], pair[0][4]))
         difference = price - contract
         if not is_beyond("price_contract", difference, contract):
             if difference != 0 and abs(difference) > Fraction(1, 200):
                 docket.spare("CP-01", order.site, key, order.order_date, "within tolerance")
             return
-        reason = self._other_rule(lines, order)
+        reason = self._other_rule(order, item)
         if reason:
             docket.spare("CP-01", order.site, key, order.order_date, reason)
             return
         impact = cents(max(difference, Fraction(0)) * Fraction(order.ordered_each))
         docket.fire("CP-01", order.site, key, impact, order.order_date)
 
-    def _candidates(
-        self, lines: list[ContractLine], order: PoLine
-    ) -> list[tuple[tuple[int, bool, int, Fraction, str], Fraction]]:
-        """Contract lines in force for the order with the price per EACH that they allow its supplier."""
-        in_force = [line for line in lines if is_contract_in_force(line, order.site, order.order_date)]
-        own = [line for line in in_force if line.supplier_id == order.supplier_id]
-        found = [(selection(line), price_each(line) * _markup(line)) for line in own]
-        distributed = next((line for line in own if line.price_type == "COST_PLUS"), None)
-        if distributed is not None:
-            found += [
-                (selection(line), price_each(line) * _markup(distributed))
-                for line in in_force
-                if line.supplier_id != order.supplier_id and line.price_type != "COST_PLUS"
-            ]
-        return found
-
-    @staticmethod
-    def _other_rule(lines: list[ContractLine], order: PoLine) -> str:
+    def _other_rule(self, order: PoLine, item: Item) -> str:
         """Why a line is not judged although its price differs: its agreement expired or leaves the site out."""
-        named = [line for line in lines if order.contract_number and line.contract_number == order.contract_number]
-        if named and all(line.effective_to is not None and line.effective_to < order.order_date for line in named):
+        if self._contracts.names_expired(order, item):
             return "judged by CP-04"
-        current = [line for line in named if is_in_dates(line, order.order_date)]
-        if current and not any(member == order.site for line in current for member, _ in line.roster):
-            return "facility not on the roster"
-        return ""
+        return "facility not on the roster" if self._contracts.names_foreign(order) else ""
 
     def _spare_without_contract(self, lines: list[ContractLine], order: PoLine, key: str, docket: Docket) -> None:
         price = Fraction(order.unit_price) / Fraction(order.each_per_uom)
@@ -212,16 +190,9 @@ class OrderRules:
             for line in lines
             if is_in_dates(line, order.order_date)
             and line.supplier_id == order.supplier_id
-            and is_beyond("price_contract", price - price_each(line) * _markup(line), price_each(line))
+            and is_beyond("price_contract", price - price_each(line) * markup(line), price_each(line))
         ]
         if any(line.is_on_hold for line in current):
             docket.spare("CP-01", order.site, key, order.order_date, "contract line on hold")
         elif current:
             docket.spare("CP-01", order.site, key, order.order_date, "facility not on the roster, or letter not signed")
-
-
-def _markup(line: ContractLine) -> Fraction:
-    """Factor of a distributor's mark-up."""
-    if line.price_type != "COST_PLUS" or line.markup_pct is None:
-        return Fraction(1)
-    return 1 + Fraction(line.markup_pct) / 100

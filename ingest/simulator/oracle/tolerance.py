@@ -49,6 +49,12 @@ def limit(name: str) -> Decimal:
     return Decimal(str(_sets()["limits"][name]))
 
 
+def outlier_factors() -> tuple[Fraction, Fraction]:
+    """Factors of the median price beyond which a price is an outlier, above and below."""
+    factors = _sets()["tolerances"]["cost_outlier"]
+    return Fraction(str(factors["factor_high"])), Fraction(str(factors["factor_low"]))
+
+
 def cents(amount: Number) -> Decimal:
     """The impact of an exception: absolute, two decimals, half-even."""
     size = abs(Fraction(amount))

@@ -12,7 +12,8 @@ from ingest.simulator.events import InvoiceLine, PoLine, ReceiptLine, World
 from ingest.simulator.oracle import evaluate
 from tests.unit.simulator.purchasing_trial import Trial, run_trial
 
-RULES = ("BO-01", "CP-01", "M3-01", "M3-02", "M3-05", "M3-06", "M3-07", "GL-02", "GL-05")
+PLANTED_BY_VARIANT = ("CP-02", "CP-04", "CP-08", "MDM-13")
+RULES = ("BO-01", "CP-01", "M3-01", "M3-02", "M3-05", "M3-06", "M3-07", "GL-02", "GL-05", *PLANTED_BY_VARIANT)
 ZERO = Decimal(0)
 
 
@@ -149,7 +150,7 @@ def test_every_rule_has_five_defects_and_five_near_misses(broken: Trial) -> None
         fired = [entry for entry in findings if entry.rule_id == rule and not entry.near_miss]
         near = [entry for entry in findings if entry.rule_id == rule and entry.near_miss]
         assert len(fired) >= (4 if rule == "GL-02" else 5), rule
-        assert len(near) >= (2 if rule == "GL-02" else 5), rule
+        assert len(near) >= (1 if rule in PLANTED_BY_VARIANT else 2 if rule == "GL-02" else 5), rule
 
 
 def test_implants_are_ordered_within_three_business_days_with_a_receipt_of_the_same_day(sound: Trial) -> None:
