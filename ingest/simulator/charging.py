@@ -12,6 +12,23 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 from ingest.simulator.chance import Chance
+from ingest.simulator.charge_faults import (
+    ENDING_CODE,
+    FORGOTTEN,
+    FORMER_CODE,
+    LATENESS,
+    OTHER_ACCOUNT,
+    OVERRIDES,
+    PLANTED,
+    WRONG_ACCOUNT,
+    WRONG_ACCOUNT_FIRST,
+    WRONG_OVERRIDES,
+    WRONG_PRICE,
+    WRONG_REVENUE,
+    day_of_lateness,
+    former_code,
+    wrong_price,
+)
 from ingest.simulator.delivery import CHICAGO, Outbox, Row
 from ingest.simulator.events import AccountState, ChargePrice, ChargeTransaction, InFlightCharge, Item, Posting, World
 from ingest.simulator.masters import ChargeCode, Masters
@@ -105,6 +122,8 @@ class Charging:
         self._due: dict[date, list[Due]] = {}
         self._changes: dict[date, list[tuple[str, str]]] = {}
         self._bills: dict[date, list[tuple[str, str]]] = {}
+        self._actions: dict[date, list[Callable[[date], object]]] = {}
+        self._first_posted: dict[str, date] = {}
         self._waiting: dict[str, tuple[date, date | None, Row]] = {}
         self._next_tx = 700000001
         self._next_record = 1
@@ -214,12 +233,17 @@ class Charging:
         if request.is_by_hand:
             self._due.setdefault(posted + timedelta(days=1), []).append(Due(request, None, None))
             return
+        if request.mode in (FORMER_CODE, ENDING_CODE):
+            request = replace(request, code=former_code(self.masters, request.code) or request.code)
         wait = stream.integer(1, 3) if account.base_class == 1 else stream.integer(0, 1)
         if request.code.unit != "EA":
             wait = min(wait, 2)
         record = self._next_record
         self._next_record += 1
         ucl_id = str(90000000 + record)
+        if request.mode in LATENESS:
+            self._trigger_late(request, account, record)
+            return
         units = self._units(request)
         self._tell(ToldCharge(request, ucl_id, units, self._amount(request, units), request.posted_at))
         station = request.mode if request.mode in ("router", "review", "pre_ar") else None
@@ -236,6 +260,19 @@ class Charging:
                 self._hold(request, "router", record, day)
             else:
                 self._hold(request, "pre_ar", record, day)
+        self._due.setdefault(day, []).append(Due(request, ucl_id, tar_id))
+
+    def _trigger_late(self, request: ChargeRequest, account: Account, record: int) -> None:
+        """A charge that lies in review until it is late, or that nobody enters before; or the last one in time."""
+        posted = request.posted_at.date()
+        stream = self.chance.stream("late charge", request.log_id, request.supply_id, request.implant_id)
+        day = day_of_lateness(request.mode, account.base_class, request.service_date, posted, stream)
+        ucl_id, tar_id = None, None
+        if request.mode != FORGOTTEN:
+            ucl_id = str(90000000 + record)
+            units = self._units(request)
+            self._tell(ToldCharge(request, ucl_id, units, self._amount(request, units), request.posted_at))
+            tar_id = self._hold(request, "review", record, day) if day > posted else None
         self._due.setdefault(day, []).append(Due(request, ucl_id, tar_id))
 
     def _tell(self, told: ToldCharge) -> None:
@@ -371,6 +408,8 @@ class Charging:
         price = request.code.price_on(request.service_date)
         if price is None:
             price = self.masters.markup_price(request.unit_cost)
+        if request.mode == WRONG_PRICE:
+            price = wrong_price(price, self.chance.stream("wrong price", request.log_id, request.supply_id))
         return money(price * quantity)
 
     def department_id(self, site: str, department: str) -> str:
@@ -381,6 +420,8 @@ class Charging:
         """Post what is due on `d`, change classes and payers, bill and collect."""
         for due in self._due.pop(d, []):
             self._post_due(due, d)
+        for action in self._actions.pop(d, []):
+            action(d)
         for account_id, kind in self._changes.pop(d, []):
             self._change(self.accounts[account_id], kind, d)
         for account_id, kind in self._bills.pop(d, []):
@@ -397,12 +438,18 @@ class Charging:
         if request.mode == "two_rows" and quantity > 1 and quantity == quantity.to_integral_value():
             pieces = [Decimal(1)] * int(quantity)
         first: ChargeTransaction | None = None
+        asked = request
+        if request.mode in (WRONG_ACCOUNT, WRONG_ACCOUNT_FIRST, OTHER_ACCOUNT):
+            asked = replace(request, account=self._second_account(request.account, d))
         for piece in pieces:
-            posted = self._post_charge(request, piece, self._amount(request, piece), d)
+            posted = self._post_charge(asked, piece, self._amount(request, piece), d)
             first = first or posted
             if due.ucl_id is None and not (request.is_by_hand and request.log_id):
                 self._tell_posted(request, posted)
         assert first is not None
+        if request.mode in PLANTED:
+            rule, is_near_miss, reason = PLANTED[request.mode]
+            self.plan.note(rule, f"charge={first.tx_id}", request.site, is_near_miss, reason)
         filed = self._filed_at(d)
         if due.ucl_id is not None:
             self._emit_router(request, int(due.ucl_id) - 90000000, 3, filed, quantity)
@@ -419,29 +466,40 @@ class Charging:
             second = self._post_charge(request, quantity, first.amount, d, SOURCE_INTERFACE)
             self._reverse(second, d, 1)
             self._tell_posted(request, second, is_credit=True)
-        elif request.mode in ("other_code", "other_account"):
-            code, account = request.code, self.accounts[request.account].account
-            if request.mode == "other_code":
-                code = self._neighbour(code)
-            else:
-                account = self._second_account(request.account, d)
-            moved = self._repost_elsewhere(first, d, account, code)
+        elif request.mode == "other_code":
+            code = self._neighbour(request.code)
+            moved = self._repost_elsewhere(first, d, first.account, code)
             self._tell_posted(request, replace(first, tx_id=due.ucl_id or first.tx_id), is_credit=True)
-            self._tell_posted(replace(request, account=account, code=code), moved)
+            self._tell_posted(replace(request, code=code), moved)
+        elif request.mode == OTHER_ACCOUNT:
+            self._repost_elsewhere(first, d, request.account, request.code)
+        elif request.mode == WRONG_ACCOUNT_FIRST:
+            moved_on = d + timedelta(days=self.chance.stream("wrong account", first.tx_id).integer(2, 5))
+            misplaced = first
+            self._at(moved_on, lambda day: self._repost_elsewhere(misplaced, day, request.account, request.code))
+
+    def _at(self, day: date, action: Callable[[date], object]) -> None:
+        """Do something when the charges of a later day have posted."""
+        self._actions.setdefault(day, []).append(action)
 
     def _neighbour(self, code: ChargeCode) -> ChargeCode:
         others = [
             other
             for other in self.masters.charge_codes.values()
-            if other.revenue_code == code.revenue_code and other.unit == code.unit and other.code != code.code
+            if other.revenue_code == code.revenue_code
+            and other.unit == code.unit
+            and other.code != code.code
+            and other.replaced_by is None
         ]
         return others[0] if others else code
 
     def _second_account(self, account_id: str, d: date) -> str:
+        """Another account of the same patient, opened by mistake or for another stay."""
         account = self.accounts[account_id]
-        other = replace(
-            account, account=str(int(account_id) + 50_000_000), transactions=[], combined_into=None, is_surgical=False
-        )
+        known = str(int(account_id) + 50_000_000)
+        if known in self.accounts:
+            return known
+        other = replace(account, account=known, transactions=[], combined_into=None, is_surgical=False)
         self.accounts[other.account] = other
         self._emit_account(other, self._filed_at(d))
         return other.account
@@ -454,13 +512,15 @@ class Charging:
         d: date,
         source: int = SOURCE_LOG,
         department: str | None = None,
+        **changes: object,
     ) -> ChargeTransaction:
+        """Post a charge; `changes` are fields of the transaction that differ from the usual."""
         account = self.accounts[request.account]
         posted_to, old_account = account.account, None
         if account.combined_into is not None:
             posted_to, old_account = account.combined_into, account.account
         tx = ChargeTransaction(
-            tx_id=self._new_tx(),
+            tx_id=str(changes.pop("tx_id", "")) or self._new_tx(),
             account=posted_to,
             tx_type=1,
             amount=amount,
@@ -485,9 +545,12 @@ class Charging:
             base_class=self.accounts[posted_to].base_class,
             known_at=self._filed_at(d),
         )
-        override = tx.revenue_code in ("0272", "0278") and self.plan.quirk("Q43", tx.tx_id)
-        if override:
-            tx = replace(tx, revenue_code="0270" if tx.revenue_code == "0272" else "0272")
+        tx = replace(tx, **changes)  # type: ignore[arg-type]
+        code = tx.revenue_code or ""
+        if request.mode == WRONG_REVENUE:
+            tx = replace(tx, revenue_code=WRONG_OVERRIDES[code])
+        elif code in OVERRIDES and self.plan.quirk("Q43", tx.tx_id):
+            tx = replace(tx, revenue_code=OVERRIDES[code])
         self._record(
             tx,
             source=SOURCE_UNIT_ENTRY if request.is_by_hand else source,
@@ -565,6 +628,8 @@ class Charging:
         self.world.charges.append(tx)
         account = self.accounts[tx.account]
         account.transactions.append(tx)
+        first_posted = self._first_posted.get(tx.reverses or tx.reposts or tx.credits or "", tx.post_date)
+        self._first_posted[tx.tx_id] = first_posted
         self._emit_transaction(tx, source, default_revenue)
         self.outbox.emit(
             "hb",
@@ -573,7 +638,7 @@ class Charging:
                 "TX_ID": tx.tx_id,
                 "SUP_INV_LOC_ID": location_code,
                 "SUP_WASTED_QTY": wasted or None,
-                "FIRST_TX_POST_DATE": tx.post_date,
+                "FIRST_TX_POST_DATE": first_posted,
                 "HAR_FIRST_POST_DATE": account.transactions[0].post_date,
             },
             tx.known_at,
@@ -679,45 +744,68 @@ class Charging:
         log_id: str | None = None,
     ) -> ChargeTransaction:
         """Post a charge that no usage line stands behind: room, drugs, theatre time, nursing kits."""
-        account = self.accounts[account_id]
         charge = self.masters.charge_codes[code]
-        request = ChargeRequest(
-            log_id=log_id or "",
-            account=account_id,
-            site=account.site,
-            department=department,
-            supply_id=None,
-            implant_id=None,
-            item=None,
-            code=charge,
-            quantity_each=quantity,
-            unit_cost=Decimal(0),
-            service_date=service_date,
-            posted_at=self._filed_at(d),
-            location_code=None,
-            is_by_hand=log_id is None,
+        request = self._simple_request(
+            account_id, charge, quantity, service_date, department, self._filed_at(d), log_id
         )
         return self._post_charge(request, quantity, self._amount(request, quantity), d, SOURCE_INTERFACE, department)
 
-    def plan_simple(self, account_id: str, code: str, quantity: Decimal, day: date, department: str) -> None:
-        """The same, on a later day, entered by hand."""
-        account = self.accounts[account_id]
-        request = ChargeRequest(
-            log_id="",
+    def post_credit(
+        self, account_id: str, code: str, quantity: Decimal, d: date, department: str, **names: str
+    ) -> ChargeTransaction:
+        """Post a credit by hand, with the charge that it takes back as `names` has it (reverses or credits)."""
+        charge = self.masters.charge_codes[code]
+        request = self._simple_request(account_id, charge, quantity, d, department, self._filed_at(d))
+        amount = -self._amount(request, quantity)
+        return self._post_charge(request, -quantity, amount, d, SOURCE_UNIT_ENTRY, department, **names)
+
+    def post_credit_first(
+        self, account_id: str, code: str, quantity: Decimal, d: date, department: str
+    ) -> ChargeTransaction:
+        """Post the credit of a charge that itself posts on the next day, under the number that the credit names."""
+        number = self._new_tx()
+        request = self._simple_request(
+            account_id, self.masters.charge_codes[code], quantity, d, department, self._filed_at(d)
+        )
+        amount = self._amount(request, quantity)
+        self._at(
+            d + timedelta(days=1),
+            lambda day: self._post_charge(request, quantity, amount, day, SOURCE_UNIT_ENTRY, department, tx_id=number),
+        )
+        return self.post_credit(account_id, code, quantity, d, department, credits=number)
+
+    def _simple_request(
+        self,
+        account_id: str,
+        code: ChargeCode,
+        quantity: Decimal,
+        service_date: date,
+        department: str,
+        posted_at: datetime,
+        log_id: str | None = None,
+    ) -> ChargeRequest:
+        """A charge that no usage line stands behind; without a log it is entered by hand."""
+        return ChargeRequest(
+            log_id=log_id or "",
             account=account_id,
-            site=account.site,
+            site=self.accounts[account_id].site,
             department=department,
             supply_id=None,
             implant_id=None,
             item=None,
-            code=self.masters.charge_codes[code],
+            code=code,
             quantity_each=quantity,
             unit_cost=Decimal(0),
-            service_date=day,
-            posted_at=self._filed_at(day),
+            service_date=service_date,
+            posted_at=posted_at,
             location_code=None,
-            is_by_hand=True,
+            is_by_hand=log_id is None,
         )
+
+    def plan_simple(self, account_id: str, code: str, quantity: Decimal, day: date, department: str) -> None:
+        """The same, on a later day, entered by hand."""
+        charge = self.masters.charge_codes[code]
+        request = self._simple_request(account_id, charge, quantity, day, department, self._filed_at(day))
         self._due.setdefault(day, []).append(Due(request, None, None))
 
     # -------------------------------------------------------------------------------- class, payer, combined, billed

@@ -57,6 +57,7 @@ class Chart:
         self.plan = plan
         self.chance = chance
         self.people: dict[str, Patient] = {}
+        self._active_codes: frozenset[str] = frozenset()
         self.on_encounter: list[Callable[[Account, str, datetime, int | None], None]] = []
         self.on_case: list[Callable[[PlannedCase, str, datetime], None]] = []
 
@@ -468,7 +469,6 @@ class Chart:
             ("CLARITY_SER", self._providers),
             ("CLARITY_DEP", self._departments),
             ("CLARITY_LOC", self._locations),
-            ("CLARITY_EAP", self._charge_codes),
             ("CL_COST_CNTR", self._cost_centres),
             ("CL_UB_REV_CODE", self._revenue_codes),
             ("OR_PROC", self._procedures),
@@ -476,6 +476,7 @@ class Chart:
             ("ZC_CATEGORY", self._categories),
         ):
             self.outbox.snapshot("ehr", name, _Once(rows))
+        self.outbox.snapshot("ehr", "CLARITY_EAP", self._charge_codes)
         at = datetime.combine(d, time(12), CHICAGO)
         for item in self.world.items.values():
             if item.supply_id is not None:
@@ -604,16 +605,23 @@ class Chart:
             prefix = str(site.company) if site.erp == "erp_lawson" else site.segment1
             yield {"LOC_ID": site.loc_id, "LOC_NAME": site.name.upper(), "SERV_AREA_ID": "10", "GL_PREFIX": prefix}
 
-    def _charge_codes(self) -> Iterable[Row]:
-        for code in self.masters.charge_codes.values():
-            yield {
+    def _charge_codes(self, d: date) -> Iterable[Row] | None:
+        """Charge codes with those that ended by `d` switched off; None when nothing changed since the day before."""
+        active = frozenset(code.code for code in self.masters.charge_codes.values() if code.is_in_force(d))
+        if active == self._active_codes:
+            return None
+        self._active_codes = active
+        return [
+            {
                 "PROC_ID": code.proc_id,
                 "PROC_CODE": code.code,
                 "PROC_NAME": code.name,
-                "IS_ACTIVE_YN": True,
+                "IS_ACTIVE_YN": code.code in active,
                 "UB_REV_CODE_ID": revenue_id(code.revenue_code),
                 "HCPCS_DEFAULT": code.hcpcs,
             }
+            for code in self.masters.charge_codes.values()
+        ]
 
     def _cost_centres(self) -> Iterable[Row]:
         for site in self.world.hospitals():

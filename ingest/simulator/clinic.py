@@ -16,6 +16,20 @@ from typing import Any
 from ingest.simulator.assortment import SERVICES
 from ingest.simulator.carts import Cart, pick
 from ingest.simulator.chance import Chance, Stream
+from ingest.simulator.charge_faults import (
+    ENDING_CODE,
+    FORGOTTEN,
+    FORMER_CODE,
+    HELD_TOO_LONG,
+    LAST_DAY,
+    OTHER_ACCOUNT,
+    PLANTED,
+    WRONG_ACCOUNT,
+    WRONG_ACCOUNT_FIRST,
+    WRONG_PRICE,
+    WRONG_REVENUE,
+    former_code,
+)
 from ingest.simulator.charging import Account, ChargeRequest, Charging
 from ingest.simulator.chart import Chart
 from ingest.simulator.delivery import CHICAGO, Outbox
@@ -507,6 +521,7 @@ class Clinic:
         if not case.is_research:
             self._plant_charges(performed, stream, wants, free, plain)
         self._plant_expiry(performed, stream, wants, free)
+        self._plant_twins(performed, wants)
         self._note_natural(performed, wants, free)
 
     def _plant_usage(
@@ -705,8 +720,19 @@ class Clinic:
                 and line.item.unit_of_charge == "EA"
             )
 
+        def fixed(line: Line) -> bool:
+            code = self.masters.charge_codes.get((line.item.charge_code if line.item else None) or "")
+            return charged(line) and code is not None and code.method == "FIXED"
+
+        def renewed(line: Line, is_ended: bool) -> bool:
+            """Charged under a code that took the place of another, which has ended by the service date, or will."""
+            if not fixed(line) or line.item is None:
+                return False
+            former = former_code(self.masters, self.masters.charge_codes[line.item.charge_code or ""])
+            return former is not None and former.is_in_force(case.surgery_date) != is_ended
+
         account = performed.account
-        for rule, defect, variant, test, mode in (
+        offers: tuple[tuple[str, bool, str, Callable[[Line], bool], str], ...] = (
             ("UC-01", True, "supply", charged, "missed"),
             ("UC-01", True, "implant", charged_implant, "missed"),
             ("UC-03", True, "more", charged, "more"),
@@ -716,11 +742,23 @@ class Clinic:
             ("UC-01", False, "in review", charged, "review"),
             ("UC-01", False, "before posting", charged, "pre_ar"),
             ("UC-01", False, "reposted to another code", charged, "other_code"),
-            ("UC-01", False, "reposted to another account", charged, "other_account"),
+            ("UC-01", False, "reposted to another account", charged, OTHER_ACCOUNT),
             ("UC-01", False, "unit charge entry", charged_alone, "by_hand"),
             ("UC-04", False, "two used, two charges", lambda entry: charged(entry) and entry.used > 1, "two_rows"),
             ("UC-04", False, "duplicate reversed", charged, "duplicate_reversed"),
-        ):
+            ("UC-02", True, "held in review", charged, HELD_TOO_LONG),
+            ("UC-02", True, "entered late", charged, FORGOTTEN),
+            ("UC-02", False, "last day", charged, LAST_DAY),
+            ("UC-06", True, "supply", charged, WRONG_REVENUE),
+            ("UC-06", True, "implant", charged_implant, WRONG_REVENUE),
+            ("UC-08", True, "price", fixed, WRONG_PRICE),
+            ("UC-08", True, "former code", lambda entry: renewed(entry, True), FORMER_CODE),
+            ("UC-08", False, "ending code", lambda entry: renewed(entry, False), ENDING_CODE),
+            ("UC-13", True, "another account", charged, WRONG_ACCOUNT),
+            ("UC-13", True, "transferred later", charged, WRONG_ACCOUNT_FIRST),
+        )
+        first = int(case.case_id) % len(offers)  # every kind gets its turn, also where lines are few
+        for rule, defect, variant, test, mode in (*offers[first:], *offers[:first]):
             line = free(test)
             if line is None or not wants(rule, defect, variant):
                 continue
@@ -728,7 +766,8 @@ class Clinic:
             if mode == "less":
                 line.used = max(line.used, Decimal(2))
             account.is_touched = True
-            self.plan.note(rule, entity(line), site, not defect, variant)
+            if mode not in PLANTED or rule == "UC-01":
+                self.plan.note(rule, entity(line), site, not defect, variant)
         extra = self._stray_item(performed, stream)
         if extra is not None:
             if wants("UC-05", True, "no_usage"):
@@ -748,6 +787,18 @@ class Clinic:
             line = free(charged)
             if line is not None:
                 self.plan.note("UC-01", entity(line), site, True, "combined account")
+
+    def _plant_twins(self, performed: Performed, wants: Callable[[str, bool, str], bool]) -> None:
+        """BO-07 as near miss: two pieces of one lot, which are ordered on two lines."""
+        by_item: dict[int, Line] = {}
+        for line in performed.lines:
+            if line.stock_class != "BILLONLY" or line.item is None or line.item.is_serial_tracked or line.tag:
+                continue
+            twin = by_item.setdefault(line.item.key, line)
+            if twin is not line and wants("BO-07", False, "two of one lot"):
+                line.lot, line.recorded_lot = twin.lot, twin.recorded_lot
+                line.tag = twin.tag = "BO-07"
+                return
 
     def _combine(self, performed: Performed, day: date) -> None:
         self.charging.plan_change(performed.account.account, "combine", day)
@@ -1217,6 +1268,7 @@ class Clinic:
         stream = self.chance.stream("after posting", case.log_id)
         self._stay_charges(performed, at, stream)
         self._stray_charges(performed, at)
+        self._credits(performed, at)
         if stream.flag(0.4):
             self._on(at.date() + timedelta(days=stream.integer(1, 3)), lambda day: self._complete(performed, day))
         if self.plan.quirk("Q17", case.log_id, share=0.02) and case.department == "7010" and performed.mode == "normal":
@@ -1263,7 +1315,9 @@ class Clinic:
             return
         home = self.stock.home(performed.case.site, item)
         line = Line("pick_list", item, ONE, ZERO, home, cost=self.charging.cost_on(item, performed.case.surgery_date))
-        line.flag = "Y" if item.is_chargeable else "N"
+        # A charge of an addendum comes too late (UC-02): one that no defect wants is not charged any more.
+        is_late = self.plan.wants("UC-02", True, performed.case.log_id, performed.case.surgery_date, "addendum")
+        line.flag = "Y" if item.is_chargeable and is_late else "N"
         number = sum(1 for entry in self.world.usage if entry.log_id == performed.case.log_id) + 5
         line.usage_id = f"PKLST:{performed.pick_list_id}:{number}"
         performed.extra_lines = [line]
@@ -1360,6 +1414,31 @@ class Clinic:
                 kind == "issued",
                 "issue tagged" if kind == "issued" else "no usage",
             )
+
+    def _credits(self, performed: Performed, at: datetime) -> None:
+        """UC-12: credits by hand whose charge is nowhere, and the ones whose charge is found."""
+        case, d = performed.case, at.date()
+        if performed.mode != "normal":
+            return
+
+        def wants(defect: bool, variant: str) -> bool:
+            return self.plan.wants("UC-12", defect, case.log_id, case.surgery_date, variant)
+
+        charging, where = self.charging, (case.account, "2500001", ONE, d, case.department)
+        lost = str(690000000 + int(case.case_id) % 9_000_000)  # numbers from before the history
+        if wants(True, "reversal"):
+            tx, reason = charging.post_credit(*where, reverses=lost), "reversed charge is not on file"
+        elif wants(True, "credit"):
+            tx, reason = charging.post_credit(*where, credits=lost), "credited charge is not on file"
+        elif wants(False, "charge found"):
+            charge = charging.post_simple(case.account, "2500001", ONE, d, d, case.department)
+            tx, reason = charging.post_credit(*where, credits=charge.tx_id), "credit of a charge on file"
+        elif wants(False, "charge a day later"):
+            tx, reason = charging.post_credit_first(*where), "its charge posts a day later"
+        else:
+            return
+        is_near_miss = reason in ("credit of a charge on file", "its charge posts a day later")
+        self.plan.note("UC-12", f"charge={tx.tx_id}", case.site, is_near_miss, reason)
 
     # ------------------------------------------------------------------------------------------ patients elsewhere
 

@@ -7,7 +7,7 @@ Not here: usage itself (clinic).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -15,6 +15,7 @@ from ingest.simulator.accounts import add_business_days, month_end
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import Order, OrderLine, Receipt, Requisition, RequisitionLine, cents
 from ingest.simulator.events import Package, Posting, Site, Supplier
+from ingest.simulator.fulfilment import entity_of_line
 from ingest.simulator.order_prices import Price
 from ingest.simulator.ordering import EACH, Ordering
 from ingest.simulator.payables import Payables, as_ordered
@@ -55,6 +56,11 @@ class CaseText:
     reason: str = ""
 
 
+def code_key(lot: str | None, serial: str | None) -> str:
+    """Lot or serial with the letter O read as zero."""
+    return (lot or serial or "").replace("O", "0")
+
+
 class ImplantOrders:
     """Orders of implants after the fact."""
 
@@ -66,11 +72,13 @@ class ImplantOrders:
         self._fate: dict[str, str] = {}
         self._waiting: dict[tuple[str, str, str], list[BillOnlyRequest]] = {}
         self._unordered: dict[tuple[str, str], BillOnlyRequest] = {}
+        self._catalogues: dict[str, set[str | None]] = {}  # by log: numbers of the implants it used
         self._accrued: dict[str, list[Posting]] = {}
 
     def request(self, request: BillOnlyRequest, moment: datetime) -> None:
         """Take note of an implant; all of a case and a supplier go on one order."""
         self._unordered[(request.log_id, request.implant_id)] = request
+        self._catalogues.setdefault(request.log_id, set()).add(request.vendor_catalogue_number)
         fate = self._fate_of(request)
         if fate == NOT_ORDERED:
             entity = f"case={request.log_id}|implant={request.implant_id}"
@@ -116,8 +124,28 @@ class ImplantOrders:
     # -------------------------------------------------------------------------------------------------------- orders
 
     def _order(self, key: tuple[str, str, str], d: date) -> None:
-        desk = self.desk
         requests = self._waiting.pop(key)
+        first = requests[0]
+        can_be_twice = first.stock_class == "BILLONLY" and (first.lot or first.serial) and not self._fate_of(first)
+        twice = can_be_twice and self.desk.plan.wants("BO-07", True, first.log_id, d, "sent twice")
+        self._place(requests, d, CaseText(first.case_id, first.case_id) if twice else None)
+        for request in requests:
+            self._unordered.pop((request.log_id, request.implant_id), None)
+        if twice:
+            again = add_business_days(d, self.desk.chance.stream("order again", *key).integer(1, 4))
+            self.desk.schedule(at(again, 9, 30), lambda: self._order_again(first, again))
+
+    def _order_again(self, request: BillOnlyRequest, d: date) -> None:
+        """BO-07: the bill sheet comes in a second time, and nobody sees that it was ordered."""
+        for line in self._place([request], d, CaseText(request.case_id, request.case_id)).lines:
+            self.desk.plan.note("BO-07", entity_of_line(line), request.site, False, "bill sheet sent twice")
+
+    def _place(self, requests: list[BillOnlyRequest], d: date, case: CaseText | None = None) -> Order:
+        """Order implants of one case from one supplier: requisition, order, automatic receipt, invoice.
+
+        `case`: the case number as typed on every line, where it must not be typed in some other way.
+        """
+        desk = self.desk
         first = requests[0]
         site = desk.world.sites[first.site]
         supplier = self._supplier(first)
@@ -126,14 +154,68 @@ class ImplantOrders:
         order = self.ordering.new_order(site, supplier, po_type, d, moment)
         requisition = self._requisition(site, f"D{first.department}", at(d, 9))
         for request in requests:
-            self._add(order, requisition, request, supplier, d)
-            self._unordered.pop((request.log_id, request.implant_id), None)
+            self._add(order, requisition, request, supplier, d, case)
+        if case is None:
+            self._add_unused(order, requisition, first, supplier, d)
         desk.writer(site).requisition(requisition, requisition.created_at)
         self.ordering.issue(order, moment)
         receipts = self.receiving.receive([(line, line.quantity) for line in order.lines], moment, automatic=True)
         self._plan_invoice(order, receipts, d)
         if po_type == "bill_and_replace":
             self._plan_replacement(order, d)
+        return order
+
+    def _add_unused(
+        self, order: Order, requisition: Requisition, first: BillOnlyRequest, supplier: Supplier, d: date
+    ) -> None:
+        """BO-02: the bill sheet lists an implant that was brought along and not used."""
+        desk = self.desk
+        legacy = order.site.erp == "erp_lawson"
+        used = self._catalogues[first.log_id]
+        others = [
+            item
+            for item in desk.world.items.values()
+            if item.stock_class == "BILLONLY"
+            and item.supplier_id == supplier.supplier_id
+            and item.vendor_catalogue_number not in used
+            and (item.legacy_no if legacy else item.cloud_no)
+        ]
+        if not others:
+            return
+        if not desk.plan.wants("BO-02", True, order.po_key, d, "not used"):
+            return
+        item = desk.chance.stream("unused implant", order.po_key).pick(others)
+        lot = desk.stock.new_lot(item, d, order.po_key)
+        unused = replace(
+            first,
+            implant_id=f"unused|{order.po_key}",
+            item_key=item.key,
+            stock_class="BILLONLY",
+            quantity_each=Decimal(1),
+            unit_cost=None,
+            supplier_id=item.supplier_id,
+            vendor_catalogue_number=item.vendor_catalogue_number,
+            lot=lot.lot,
+            serial=lot.serial,
+        )
+        line = self._add(order, requisition, unused, supplier, d, CaseText(first.case_id, first.case_id))
+        desk.plan.note("BO-02", entity_of_line(line), order.site.code, False, "not used")
+
+    def _as_typed(self, request: BillOnlyRequest, case: CaseText, d: date) -> BillOnlyRequest:
+        """BO-03: quantity, lot or serial as the buyer types them from the bill sheet."""
+        wants = self.desk.plan.wants
+        key = (request.log_id, request.implant_id)
+        if case.reason or not (request.lot or request.serial) or self._fate_of(request):
+            return request
+        name = "lot" if request.lot else "serial"
+        code = request.lot or request.serial or ""
+        if wants("BO-03", True, key, d, "quantity"):
+            return replace(request, quantity_each=request.quantity_each + 1)
+        if wants("BO-03", True, key, d, "lot or serial"):
+            return replace(request, **{name: f"{code[:-2]}{(int(code[-2]) + 3) % 10}{code[-1]}"})  # type: ignore[arg-type]
+        if "0" in code and wants("BO-03", False, key, d, "letter O"):
+            return replace(request, **{name: code.replace("0", "O")})  # type: ignore[arg-type]
+        return request
 
     def _requisition(self, site: Site, place: str, moment: datetime) -> Requisition:
         series = self.desk.series
@@ -146,9 +228,19 @@ class ImplantOrders:
         return requisition
 
     def _add(
-        self, order: Order, requisition: Requisition, request: BillOnlyRequest, supplier: Supplier, d: date
+        self,
+        order: Order,
+        requisition: Requisition,
+        asked_for: BillOnlyRequest,
+        supplier: Supplier,
+        d: date,
+        case: CaseText | None = None,
     ) -> OrderLine:
         desk, site = self.desk, order.site
+        request = asked_for
+        if case is None:
+            case = self._case_text(asked_for, site)
+            request = self._as_typed(asked_for, case, d)
         item = desk.world.items[request.item_key] if request.item_key is not None else None
         if item is not None and not (item.legacy_no if site.erp == "erp_lawson" else item.cloud_no):
             item = None
@@ -156,7 +248,6 @@ class ImplantOrders:
             price = self.ordering.prices.contract_price(item, site, supplier, EACH, d)
         else:
             price = Price(cents(request.unit_cost or Decimal(0)))
-        case = self._case_text(request, site)
         note = self._note(request, case, site)
         description = item.description if item is not None else "IMPLANT NOT ON FILE"
         asked = RequisitionLine(
@@ -195,6 +286,11 @@ class ImplantOrders:
         if case.reason:
             entity = f"case={request.log_id}|implant={request.implant_id}"
             desk.plan.note("BO-01", entity, request.site, True, case.reason)
+        if request is not asked_for:
+            is_near_miss = code_key(request.lot, request.serial) == code_key(asked_for.lot, asked_for.serial)
+            is_near_miss = is_near_miss and request.quantity_each == asked_for.quantity_each
+            reason = "letter O in the lot" if is_near_miss else "typed wrong"
+            desk.plan.note("BO-03", entity_of_line(line), request.site, is_near_miss, reason)
         return line
 
     def _case_text(self, request: BillOnlyRequest, site: Site) -> CaseText:

@@ -117,6 +117,14 @@ class ChargeCode:
     method: str  # FIXED, MARKUP
     unit: str  # EA, BX, CM2, HR
     prices: tuple[PriceVersion, ...]
+    replaced_by: str | None = None  # the code that took its place when its last price ended
+
+    def is_in_force(self, on: date) -> bool:
+        """Whether the charge master has a price row for the date."""
+        return any(
+            version.effective_from <= on and (version.effective_to is None or on <= version.effective_to)
+            for version in self.prices
+        )
 
     def price_on(self, on: date) -> Decimal | None:
         """The fixed price in force on a date."""
@@ -390,6 +398,7 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     price_change = first_of_month_after(world.start, max((world.end - world.start).days * 2 // 5, 5))
     _suppliers(world, chance)
     charge_codes = _charge_codes(price_change, chance)
+    charge_codes |= _replaced_codes(charge_codes, world.start - timedelta(days=40), price_change - timedelta(days=1))
     families = _items(world, chance, plan, scale, charge_codes)
     add_contracts(world, chance, plan, price_change, leave_out=_SPECIAL_KINDS)
     _published_costs(world, chance)
@@ -623,6 +632,20 @@ def _charge_codes(price_change: date, chance: Chance) -> dict[str, ChargeCode]:
             code, str(600000 + number), name, revenue, None, method, unit, (PriceVersion(price, MASTERS_SINCE, None),)
         )
     return codes
+
+
+def _replaced_codes(codes: dict[str, ChargeCode], earlier: date, later: date) -> dict[str, ChargeCode]:
+    """Former codes of sterile supplies, replaced at a revision of the charge master: before the world, or within it."""
+    sterile = [code for code in codes.values() if code.revenue_code == "0272" and code.unit == "EA"]
+    former = {}
+    for number, code in enumerate((entry for entry in sterile if entry.method == "FIXED"), start=1):
+        ended = earlier if number % 3 == 0 else later
+        price = code.prices[0].price
+        former[f"272{9000 + number}"] = ChargeCode(
+            f"272{9000 + number}", str(690000 + number), f"{code.name} OLD", code.revenue_code, code.hcpcs,
+            code.method, code.unit, (PriceVersion(price, MASTERS_SINCE, ended),), code.code,
+        )  # fmt: skip
+    return former
 
 
 def _catalogue_number(stream: Stream, number: int, manufacturer: Manufacturer) -> str:

@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path
 
 from ingest.simulator.events import World
+from ingest.simulator.oracle.bill_only import BillOnlyRules
+from ingest.simulator.oracle.charge_audit import ChargeAudit
 from ingest.simulator.oracle.charges import ChargeRules
 from ingest.simulator.oracle.contract_prices import ContractRules
 from ingest.simulator.oracle.docket import Book, Entity, Finding
@@ -33,9 +35,14 @@ COLUMNS = (
     "cleared_as_of",
 )
 RULES = (
-    "UI-01", "UI-02", "UI-05", "UC-01", "UC-03", "UC-04", "UC-05", "UC-10", "BO-01", "CP-01", "M3-01", "M3-02", "M3-05",
-    "M3-06", "M3-07", "GL-02", "GL-05", "MDM-01", "INT-02", "INT-03",
-    "CP-02", "CP-04", "CP-08", "MDM-13",
+    "UI-01", "UI-02", "UI-05",
+    "UC-01", "UC-02", "UC-03", "UC-04", "UC-05", "UC-06", "UC-08", "UC-10", "UC-12", "UC-13",
+    "BO-01", "BO-02", "BO-03", "BO-07",
+    "CP-01", "CP-02", "CP-04", "CP-08",
+    "M3-01", "M3-02", "M3-05", "M3-06", "M3-07",
+    "GL-02", "GL-05",
+    "MDM-01", "MDM-13",
+    "INT-02", "INT-03",
 )  # fmt: skip
 
 __all__ = ["COLUMNS", "RULES", "Finding", "evaluate", "write_answer_key"]
@@ -47,10 +54,13 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     view = View(world, until)
     book = Book(world.start, until)
     UsageRules(view, book).judge()
-    ChargeRules(view, book).judge()
+    charges = ChargeRules(view, book)
+    charges.judge()
+    ChargeAudit(view, book, charges).judge()
     orders = OrderRules(view, book)
     orders.judge()
     ContractRules(view, book, orders.lines).judge()
+    BillOnlyRules(view, book, orders).judge()
     payables = PayableRules(view, book)
     payables.judge()
     LedgerRules(view, book, payables).judge()

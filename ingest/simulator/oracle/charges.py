@@ -89,16 +89,16 @@ class ChargeRules:
         self._view = view
         self._book = book
         self._world = view.world
-        self._states: dict[str, Versions[AccountState]] = {}
+        self.states: dict[str, Versions[AccountState]] = {}
         for state in view.world.accounts:
             known = view.deliveries.known_on("hb", state.known_at)
-            self._states.setdefault(state.account, Versions()).add(known, state)
-        self._versions: dict[str, Versions[ChargeTransaction]] = {}
+            self.states.setdefault(state.account, Versions()).add(known, state)
+        self.versions: dict[str, Versions[ChargeTransaction]] = {}
         for row in view.world.charges:
             if row.tx_type == CHARGE:
                 known = view.deliveries.known_on("hb", row.known_at)
-                self._versions.setdefault(row.tx_id, Versions()).add(known, row)
-        self._charges = {tx_id: versions.rows[-1][1] for tx_id, versions in self._versions.items()}
+                self.versions.setdefault(row.tx_id, Versions()).add(known, row)
+        self._charges = {tx_id: versions.rows[-1][1] for tx_id, versions in self.versions.items()}
         self._roots: dict[str, str] = {}
         self._supplies = view.world.items_by_supply_id()
         self._policy = sorted(
@@ -122,8 +122,8 @@ class ChargeRules:
                 for _, case in self._view.cases[log_id].rows:
                     if case.posted_at:
                         dates.add(self._view.posting_date(case) + MATURITY)
-                    if case.account in self._states:
-                        dates.update(self._states[case.account].dates())
+                    if case.account in self.states:
+                        dates.update(self.states[case.account].dates())
                 dates.update(known for known, _ in self._tagged[log_id])
             for rows in account.charges:
                 dates.update(rows.dates())
@@ -138,29 +138,34 @@ class ChargeRules:
         for log_id, versions in self._view.cases.items():
             case = versions.rows[-1][1]
             if not case.is_test_patient:
-                account_of_log[log_id] = self._survivor(case.account)
+                account_of_log[log_id] = self.survivor(case.account)
                 accounts.setdefault(account_of_log[log_id], _Account()).logs.append(log_id)
         for row in self._charges.values():
             first = self._charges.get(self.root(row), row)
-            home = account_of_log.get(row.log_id or "") or self._survivor(first.account)
+            home = account_of_log.get(row.log_id or "") or self.survivor(first.account)
             if home in accounts:
-                accounts[home].charges.append(self._versions[row.tx_id])
+                accounts[home].charges.append(self.versions[row.tx_id])
         for charge in self._world.in_flight:
-            home = account_of_log.get(charge.log_id or "") or self._survivor(charge.account)
+            home = account_of_log.get(charge.log_id or "") or self.survivor(charge.account)
             if home in accounts:
                 accounts[home].in_flight.append(charge)
         return accounts
 
-    def _survivor(self, account: str, as_of: date = date.max) -> str:
+    def survivor(self, account: str, as_of: date = date.max) -> str:
         """The account that an account was combined into, over several steps."""
         seen = {account}
-        while account in self._states:
-            state = self._states[account].at(as_of)
+        while account in self.states:
+            state = self.states[account].at(as_of)
             if state is None or not state.combined_into or state.combined_into in seen:
                 break
             account = state.combined_into
             seen.add(account)
         return account
+
+    def state(self, account: str, as_of: date) -> AccountState | None:
+        """An account as known on the date."""
+        states = self.states.get(account)
+        return states.at(as_of) if states else None
 
     def root(self, row: ChargeTransaction) -> str:
         """Root of a charge row's chain."""
@@ -183,7 +188,7 @@ class ChargeRules:
 
     def _expected(self, case: Case, as_of: date) -> dict[str, _Expected]:
         expected: dict[str, _Expected] = defaultdict(_Expected)
-        versions = self._states.get(case.account)
+        versions = self.states.get(case.account)
         state = versions.at(as_of) if versions else None
         for line in self._view.lines(case.log_id, as_of):
             entry = expected[line.name]
@@ -414,7 +419,7 @@ class ChargeRules:
         for chain in chains:
             row = chain.current
             thing = row.implant_id or row.supply_id
-            alike[self._survivor(row.account), row.charge_code, row.service_date, thing].append(chain)
+            alike[self.survivor(row.account), row.charge_code, row.service_date, thing].append(chain)
         impact = ZERO
         for group in alike.values():
             excess = sum((self._each(chain) for chain in group), ZERO) - Fraction(entry.used)
@@ -435,7 +440,7 @@ class ChargeRules:
     ) -> None:
         row = chain.current
         posted = min(each.post_date for each in chain.rows)
-        if not cases or not _is_supply(row.revenue_code) or as_of < posted + MATURITY:
+        if not cases or not is_supply(row.revenue_code) or as_of < posted + MATURITY:
             return
         key = f"charge={root}"
         if not chain.is_active:
@@ -485,7 +490,7 @@ class ChargeRules:
         return row.charge_code in codes
 
 
-def _is_supply(revenue_code: str | None) -> bool:
+def is_supply(revenue_code: str | None) -> bool:
     """Revenue codes of supplies and implants, written with three or four digits."""
     code = (revenue_code or "").strip().zfill(4)
     return "0270" <= code <= "0279" or "0621" <= code <= "0624"

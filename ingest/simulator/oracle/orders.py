@@ -17,7 +17,7 @@ from ingest.simulator.oracle.calendar import after_business_days
 from ingest.simulator.oracle.contract_prices import Contracts, candidates, markup, order_lines
 from ingest.simulator.oracle.costs import is_in_dates, price_each
 from ingest.simulator.oracle.docket import Book, Docket
-from ingest.simulator.oracle.identity import catalogue_key
+from ingest.simulator.oracle.identity import Identity, catalogue_key
 from ingest.simulator.oracle.tolerance import cents, is_beyond
 from ingest.simulator.oracle.view import Line, Versions, View
 
@@ -30,6 +30,39 @@ def code_key(text: str | None) -> str:
     """Lot or serial without punctuation and leading zeros, the letter O read as zero."""
     plain = "".join(sign for sign in (text or "").upper() if sign.isalnum())
     return plain.replace("O", "0").lstrip("0")
+
+
+def codes_of(lot: str | None, serial: str | None) -> set[str]:
+    """Lot and serial in the form in which they are compared."""
+    return {code_key(lot), code_key(serial)} - {""}
+
+
+def is_near(order: PoLine, surgery_date: date) -> bool:
+    """Whether an order was written in the days in which it may be found by lot or serial."""
+    return surgery_date - BEFORE <= order.order_date <= surgery_date + AFTER
+
+
+def is_for(identity: Identity, line: Line, order: PoLine) -> bool:
+    """Whether an order is for an implant by supplier and product; a one-time implant names no supplier."""
+    from_supplier = line.item is None or line.item.supplier_id == order.supplier_id
+    return from_supplier and same_product(identity, line, order, is_strict=True)
+
+
+def same_product(identity: Identity, line: Line, order: PoLine, is_strict: bool) -> bool:
+    """Whether an order line is for the implant's item or catalogue number.
+
+    An order line by case number that names neither stands for the whole case.
+    """
+    if order.erp_item_no and line.golden:
+        return identity.golden(order.erp, order.erp_item_no) == line.golden
+    usage = line.usage
+    ordered = catalogue_key(order.vendor_catalogue_number or "")
+    own = {catalogue_key(text) for text in (usage.vendor_catalogue_number, usage.manufacturer_number) if text}
+    if line.item is not None:
+        own |= {catalogue_key(line.item.vendor_catalogue_number), catalogue_key(line.item.catalogue_number)}
+    if ordered and own:
+        return ordered in own
+    return not is_strict and not order.erp_item_no
 
 
 class OrderRules:
@@ -46,7 +79,7 @@ class OrderRules:
             last = versions.rows[-1][1]
             if last.case_typed and last.case_typed.strip():
                 self._by_case[last.case_typed.strip()].append(versions)
-            for code in {code_key(last.lot), code_key(last.serial)} - {""}:
+            for code in codes_of(last.lot, last.serial):
                 self._by_code[code].append(versions)
 
     def judge(self) -> None:
@@ -60,7 +93,7 @@ class OrderRules:
             codes = set()
             for version in usage.values():
                 dates.update(version.dates())
-                codes |= {code_key(text) for _, line in version.rows for text in (line.lot, line.serial)} - {""}
+                codes |= {code for _, line in version.rows for code in codes_of(line.lot, line.serial)}
             case = versions.rows[-1][1]
             orders = [*self._by_case.get(case.case_id, ()), *self._by_case.get(log_id, ())]
             orders += [order for code in codes for order in self._by_code.get(code, ())]
@@ -115,38 +148,17 @@ class OrderRules:
     def _match(self, case: Case, line: Line, orders: Iterable[PoLine]) -> str:
         """How an implant finds its order; empty when it finds none."""
         usage = line.usage
-        codes = {code_key(usage.lot), code_key(usage.serial)} - {""}
+        codes = codes_of(usage.lot, usage.serial)
         how = ""
         for order in orders:
             named = self._view.log_of_number(order.case_typed)
-            if named == case.log_id and self._same_product(line, order, is_strict=False):
+            if named == case.log_id and same_product(self._view.identity, line, order, is_strict=False):
                 return "case number"
-            near = case.surgery_date - BEFORE <= order.order_date <= case.surgery_date + AFTER
-            alike = codes & {code_key(order.lot), code_key(order.serial)}
-            if near and alike and self._same_supplier(line, order) and self._same_product(line, order, is_strict=True):
+            near = is_near(order, case.surgery_date)
+            alike = codes & codes_of(order.lot, order.serial)
+            if near and alike and is_for(self._view.identity, line, order):
                 how = "lot or serial"
         return how
-
-    @staticmethod
-    def _same_supplier(line: Line, order: PoLine) -> bool:
-        """Whether the order went to the item's supplier; a one-time implant names none."""
-        return line.item is None or line.item.supplier_id == order.supplier_id
-
-    def _same_product(self, line: Line, order: PoLine, is_strict: bool) -> bool:
-        """Whether an order line is for the implant's item or catalogue number.
-
-        An order line by case number that names neither stands for the whole case.
-        """
-        if order.erp_item_no and line.golden:
-            return self._view.identity.golden(order.erp, order.erp_item_no) == line.golden
-        usage = line.usage
-        ordered = catalogue_key(order.vendor_catalogue_number or "")
-        own = {catalogue_key(text) for text in (usage.vendor_catalogue_number, usage.manufacturer_number) if text}
-        if line.item is not None:
-            own |= {catalogue_key(line.item.vendor_catalogue_number), catalogue_key(line.item.catalogue_number)}
-        if ordered and own:
-            return ordered in own
-        return not is_strict and not order.erp_item_no
 
     # -------------------------------------------------------------------------------------------------------- CP-01
 

@@ -55,6 +55,11 @@ def outlier_factors() -> tuple[Fraction, Fraction]:
     return Fraction(str(factors["factor_high"])), Fraction(str(factors["factor_low"]))
 
 
+def days_limit(name: str, kind: str) -> int:
+    """A limit in days that differs by kind."""
+    return int(_sets()["limits"][name][kind])
+
+
 def cents(amount: Number) -> Decimal:
     """The impact of an exception: absolute, two decimals, half-even."""
     size = abs(Fraction(amount))

@@ -32,7 +32,8 @@ def test_every_transaction_is_posted_to_the_ledger_once_with_its_amount() -> Non
 def test_a_reversal_takes_back_exactly_what_it_names() -> None:
     world, _ = small_world()
     transactions = latest(world)
-    reversals = [tx for tx in transactions.values() if tx.reverses]
+    lost = {plant.entity_key for plant in world.planted if plant.rule_id == "UC-12"}
+    reversals = [tx for tx in transactions.values() if tx.reverses and f"charge={tx.tx_id}" not in lost]
     assert reversals
     for tx in reversals:
         original = transactions[tx.reverses or ""]
