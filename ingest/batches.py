@@ -136,6 +136,10 @@ class Attempt:
         return self.outcome == "quarantined" and self.reason != EVERY_ROW_REFUSED
 
 
+Batch = tuple[str, str, str, int]
+"""What a part holds of one delivery: moment, file, batch id, rows."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One Parquet file of an extract and the deliveries whose rows it holds."""
@@ -145,8 +149,8 @@ class Part:
     extract: str
     contract_version: str
     rows: int
-    batches: tuple[tuple[str, str, str, int], ...]
-    """(moment, file, batch id, rows), in delivery order."""
+    batches: tuple[Batch, ...]
+    """In delivery order."""
 
     @property
     def first(self) -> tuple[str, str]:

@@ -13,7 +13,7 @@ ones, at the end). Each extract enters the ledger in one transaction, so a kille
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ingest import landing as landing_rule
-from ingest.batches import EVERY_ROW_REFUSED, Attempt, BatchLedger, Content, Part
+from ingest.batches import EVERY_ROW_REFUSED, Attempt, Batch, BatchLedger, Content, Part
+from ingest.coded import coding, of_rows, plain, spread
 from ingest.contract import Extract
 from ingest.formats import delimited, format_of
 from ingest.formats.reading import BadRow, Reading
@@ -276,8 +277,10 @@ class ExtractRun:
         ]
         self._before = [self._path(part.part) for part in self._kept]
         for part in self._removed:
-            if part.first < self.files[start or 0].position:
-                self._add(self._rows_before(part, self.files[start or 0].position))
+            position = self.files[start or 0].position
+            if part.first < position:
+                before = [batch for batch in part.batches if batch[:2] < position]
+                self._add(self._rows_before(part, position), before)
         self._chosen = {file.delivered.file: file for file in chosen}
         self._outcomes = {file.delivered.file: _Outcome() for file in chosen}
         return [file.source for file in chosen]
@@ -319,11 +322,11 @@ class ExtractRun:
         self.ledger.enter(attempts, refused, contents, added, removed, self._drift)
         return attempts
 
-    def _add(self, frame: pl.DataFrame) -> None:
+    def _add(self, frame: pl.DataFrame, batches: Iterable[Batch]) -> None:
         if frame.height:
             name = write_part(self.folder, frame, self.extract)
             self._before.append(self._path(name))
-            self._added.append(self._part(name, frame))
+            self._added.append(self._part(name, batches))
 
     def _path(self, part: str) -> Path:
         """Where a part lies, aside or shown."""
@@ -363,24 +366,14 @@ class ExtractRun:
         for part in added:
             if part.part != name:
                 (self.folder / f"{part.part}.parquet{landing_rule.ASIDE}").unlink(missing_ok=True)
-        return [self._part(name, frame)], merged
+        rows: dict[tuple[str, str, str], int] = {}
+        for moment, file, batch_id, count in (each for part in (*merged, *added) for each in part.batches):
+            rows[moment, file, batch_id] = rows.get((moment, file, batch_id), 0) + count
+        return [self._part(name, ((*batch, count) for batch, count in rows.items()))], merged
 
-    def _part(self, name: str, frame: pl.DataFrame) -> Part:
-        import polars as pl
-
-        # Rows of one file stand beside each other: the file is told once for each stretch of them.
-        places = frame.select("_delivered", "_file", "_batch_id").with_row_index("row")
-        is_first = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in ("_delivered", "_file"))
-        batches = (
-            places.filter(is_first)
-            .with_columns(len=pl.col("row").shift(-1, fill_value=frame.height) - pl.col("row"))
-            .group_by(pl.col("_delivered").alias("moment"), pl.col("_file").str.split("!").list.first().alias("file"))
-            .agg(pl.col("_batch_id").first(), pl.col("len").sum())
-            .sort("moment", "file")
-        )
-        return Part(
-            name, self.extract.system, self.extract.name, self.extract.version, frame.height, tuple(batches.iter_rows())
-        )
+    def _part(self, name: str, batches: Iterable[Batch]) -> Part:
+        extract, in_order = self.extract, tuple(sorted(batches))
+        return Part(name, extract.system, extract.name, extract.version, sum(each[3] for each in in_order), in_order)
 
     def _land(self, own: Sequence[int], stretch: Stretch, reading: Reading | None) -> None:
         """Land texts of one scope."""
@@ -400,7 +393,12 @@ class ExtractRun:
         state = self._state(None if is_snapshot else landed["_key_hash"], stretch.sources[own[0]].delivered)
         whole = [not self._outcomes[file].has_ragged for file in files] if is_snapshot else []
         versions = new_versions(extract, landed, state, whole, self._spared(rows, bad, texts) if whole else None)
-        fresh = landed.filter(versions.lands)
+        fresh = landed if versions.lands.all() else landed.filter(versions.lands)
+        counts = dict(fresh.group_by("_snapshot").len().iter_rows())
+        for number, count in counts.items():
+            self._outcomes[files[number]].landed += count
+        # Texts stand in delivery order and rows in the order of their text.
+        frame = fresh
         if versions.gone.height:
             tombstones = self._tombstones(versions.gone, landed, [self._chosen[file] for file in files])
             frame = pl.concat([fresh.select(tombstones.columns), tombstones]).sort(
@@ -408,12 +406,9 @@ class ExtractRun:
             )
             for number, count in tombstones.group_by("_snapshot").len().iter_rows():
                 self._outcomes[files[number]].tombstoned += count
-        else:
-            # Texts stand in delivery order and rows in the order of their text.
-            frame = fresh
-        for number, count in fresh.group_by("_snapshot").len().iter_rows():
-            self._outcomes[files[number]].landed += count
-        self._add(frame)
+                counts[number] = counts.get(number, 0) + count
+        landing = [(self._chosen[files[number]], count) for number, count in counts.items()]
+        self._add(frame, [(file.delivered.moment, file.delivered.file, self._batch_id(file), n) for file, n in landing])
 
     def _rows(self, own: Sequence[int], stretch: Stretch, reading: Reading | None) -> pl.DataFrame:
         """Rows of this extract in its own texts; what did not become rows is entered as refused."""
@@ -440,7 +435,7 @@ class ExtractRun:
         if any(column.from_path for column in self.extract.read_columns):
             said = [self.extract.by_path(source.delivered.parts) for source in stretch.sources]
             rows = rows.with_columns(
-                pl.Series(name, [each[name] for each in said], dtype=pl.String).gather(rows["_text"])
+                spread(pl.Series(name, [each[name] for each in said], dtype=pl.String), rows["_text"])
                 for name in said[0]
             )
         if "_op" not in rows.columns:
@@ -493,7 +488,7 @@ class ExtractRun:
         import polars as pl
 
         delivered = [stretch.sources[index].delivered for index in own]
-        return pl.DataFrame(
+        texts = pl.DataFrame(
             {
                 "_text": list(own),
                 "_file": [stretch.names[index] for index in own],
@@ -511,6 +506,7 @@ class ExtractRun:
                 "_snapshot": pl.Int64,
             },
         )
+        return texts.with_columns(pl.col(name).cast(coding()) for name in ("_file", "_delivered", "_batch_id"))
 
     def _batch_id(self, file: _File) -> str:
         identity = f"{self.extract.feed}|{file.identity}|{self.extract.version}"
@@ -526,7 +522,7 @@ class ExtractRun:
         here = gone.filter(pl.col("_row").is_not_null())
         there = gone.filter(pl.col("_row").is_null())
         values = [
-            here.select("_key_hash", "_snapshot").hstack(landed[here["_row"].to_list()].select(identity)),
+            here.select("_key_hash", "_snapshot").hstack(plain(landed[here["_row"].to_list()].select(identity))),
             there.select("_key_hash", "_snapshot").join(
                 self._state(there["_key_hash"], files[0].delivered, identity).select("_key_hash", *identity),
                 on="_key_hash",
@@ -657,12 +653,10 @@ def _totals(extract: Extract, rows: pl.DataFrame) -> list[tuple[int, int, Decima
     """Text, rows and sum of the control column."""
     import polars as pl
 
-    total = (
-        pl.col(extract.control_total).cast(pl.Decimal(38, 6), strict=False).sum()
-        if extract.control_total
-        else pl.lit(Decimal(0), pl.Decimal(38, 6))
-    )
-    return list(rows.group_by("_text").agg(pl.len(), total.alias("total")).iter_rows())
+    kind, name = pl.Decimal(38, 6), extract.control_total
+    amounts = of_rows(rows[name], pl.col(name).cast(kind, strict=False)) if name else pl.lit(Decimal(0), kind)
+    totals = rows.select("_text", total=amounts).group_by("_text").agg(pl.len(), pl.col("total").sum())
+    return list(totals.iter_rows())
 
 
 def _scope_folder(extract: Extract, delivered: Delivered) -> str:

@@ -10,9 +10,11 @@ comes back.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import add
@@ -20,13 +22,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.batches import ASIDE
+from ingest.coded import is_coded, of_rows, said, written
 from ingest.contract import META_COLUMNS, Column, Extract, SystemContract, arrow_schema
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
-# Twice the cores of a small machine: enough to keep the engine's threads busy.
-_SHARES = 4
+    Hashes = NDArray[np.uint64]
+    Numbers = NDArray[np.uint32]
+
+# Rows whose hashes are added together.
+_SPAN = 2**15
 
 
 @dataclass(frozen=True)
@@ -48,14 +56,22 @@ def hashes(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     nothing. A hash is that of the values and their columns, not of the order of the columns, and two rows that differ
     agree with odds of 2^-64: the landing rule takes one of 10^8 keys for another with odds of 1 in 3,700.
     """
-    return _added(frame.select(_shares(columns))).alias("hash")
+    import polars as pl
+
+    return pl.Series("hash", _added(_hashes(frame, columns), columns, frame.height))
 
 
 def hashed(extract: Extract, landed: pl.DataFrame) -> pl.DataFrame:
     """The rows with `_key_hash`, of the row's identity as it lands, and `_row_hash`, of the row as it lands."""
-    made = landed.select(_key_hash(extract).alias("_key_hash"), *_shares(extract.landed_columns))
-    row_hash = _added(made.drop("_key_hash")).alias("_row_hash")
-    return landed.with_columns(made["_key_hash"], row_hash)
+    import polars as pl
+
+    columns, identity = extract.landed_columns, extract.identity
+    made = _hashes(landed, columns)
+    key = _added(made, identity, landed.height)
+    row = key + _added(made, [name for name in columns if name not in identity], landed.height)
+    if extract.fallback_key or any(extract.columns[name].empty_means is not None for name in identity):
+        key = key_hashes(extract, landed).to_numpy()
+    return landed.with_columns(pl.Series("_key_hash", key), pl.Series("_row_hash", row))
 
 
 def key_hashes(extract: Extract, landed: pl.DataFrame) -> pl.Series:
@@ -64,7 +80,7 @@ def key_hashes(extract: Extract, landed: pl.DataFrame) -> pl.Series:
     An empty part counts as what its column's `empty_means` says. A row of which a part is empty still is known by the
     extract's fallback key, if there is one; no identity can look like a fallback key.
     """
-    return landed.select(_key_hash(extract).alias("_key_hash")).to_series()
+    return landed.select(_key_hash(extract, landed).alias("_key_hash")).to_series()
 
 
 def row_hashes(extract: Extract, landed: pl.DataFrame) -> pl.Series:
@@ -83,31 +99,56 @@ def _value_hash(value: pl.Expr, name: str) -> pl.Expr:
     return NonCryptographicHashingNameSpace(value).xxh3_64(seed=_seed(name)).fill_null(0)
 
 
-def _hash(columns: Sequence[str]) -> pl.Expr:
+def _hash(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Expr:
     import polars as pl
 
-    return reduce(add, [_value_hash(pl.col(name), name) for name in columns])
+    return reduce(add, [of_rows(frame[name], _value_hash(pl.col(name), name)) for name in columns])
 
 
-def _shares(columns: Sequence[str]) -> list[pl.Expr]:
-    """The hash in parts that the engine makes side by side."""
-    count = min(_SHARES, len(columns))
-    return [_hash(columns[number::count]).alias(f"{number}") for number in range(count)]
+def _hashes(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, tuple[Hashes, Numbers | None]]:
+    """The hashes of each column's values: by row, or of each value of a coded column and which one a row has."""
+    import polars as pl
+
+    coded = {name: said(frame[name]) for name in columns if is_coded(frame.schema[name])}
+    made = frame.select(_value_hash(pl.col(name), name) for name in columns if name not in coded)
+    of_values = [values.to_frame().select(_value_hash(pl.col(name), name)) for name, (values, _) in coded.items()]
+    return {
+        **{each.name: (each.to_numpy(), None) for each in made},
+        **{name: (each[name].to_numpy(), coded[name][1].to_numpy()) for each in of_values for name in each.columns},
+    }
 
 
-def _added(shares: pl.DataFrame) -> pl.Series:
-    return reduce(add, shares.get_columns())
+def _added(made: Mapping[str, tuple[Hashes, Numbers | None]], columns: Sequence[str], height: int) -> Hashes:
+    """The sum of the hashes of some columns, row by row."""
+    import numpy as np
+
+    total = np.zeros(height, np.uint64)
+
+    def add_span(at: int) -> None:
+        # Span by span, so that what is made on the way stays in the processor's cache.
+        span = slice(at, at + _SPAN)
+        for name in columns:
+            hashes, numbers = made[name]
+            total[span] += hashes[span] if numbers is None else hashes.take(numbers[span])
+
+    if height <= _SPAN:
+        add_span(0)
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(add_span, range(0, height, _SPAN)))
+    return total
 
 
-def _key_hash(extract: Extract) -> pl.Expr:
+def _key_hash(extract: Extract, landed: pl.DataFrame) -> pl.Expr:
     import polars as pl
 
     parts = {name: _identity_part(extract.columns[name]) for name in extract.identity}
-    identity = reduce(add, [_value_hash(part, name) for name, part in parts.items()])
+    identity = reduce(add, [of_rows(landed[name], _value_hash(part, name)) for name, part in parts.items()])
     if not extract.fallback_key:
         return identity
-    fallback = _hash(extract.fallback_key) + pl.lit(_seed("fallback key"), pl.UInt64)
-    return pl.when(pl.any_horizontal([part.is_null() for part in parts.values()])).then(fallback).otherwise(identity)
+    fallback = _hash(landed, extract.fallback_key) + pl.lit(_seed("fallback key"), pl.UInt64)
+    lacks = [of_rows(landed[name], part.is_null()) for name, part in parts.items()]
+    return pl.when(pl.any_horizontal(lacks)).then(fallback).otherwise(identity)
 
 
 def _identity_part(column: Column) -> pl.Expr:
@@ -245,17 +286,32 @@ def state_of(
 
 def write_part(folder: Path, frame: pl.DataFrame, extract: Extract) -> str:
     """Write rows aside, not yet visible to readers, and return the part's name: the hash of its bytes."""
+    import polars as pl
+
     folder.mkdir(parents=True, exist_ok=True)
     writing = folder / f"{os.getpid()}.writing{ASIDE}"
-    frame = frame.select(*extract.landed_columns, *META_COLUMNS)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        frame = pl.DataFrame(pool.map(written, frame.select(*extract.landed_columns, *META_COLUMNS)))
     with writing.open("wb") as stream:
-        frame.write_parquet(stream, compression="zstd", compression_level=1, row_group_size=122_880)
+        frame.write_parquet(
+            stream,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=122_880,
+            metadata={"ARROW:schema": _stated_schema(extract)},
+        )
         stream.flush()
         os.fsync(stream.fileno())
     with writing.open("rb") as stream:
         name = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
     writing.replace(folder / f"{name}.parquet{ASIDE}")
     return name
+
+
+@cache
+def _stated_schema(extract: Extract) -> str:
+    """The schema as Arrow states it in Parquet: text is text to every reader, coded or not."""
+    return base64.b64encode(arrow_schema(extract).serialize()).decode()
 
 
 def ensure_empty_sources(lake: Path, contracts: dict[str, SystemContract] | None = None) -> list[Path]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingest.coded import is_coded, plain, said, spread
 from ingest.contract import Column, Extract, Token
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ def landed_series(column: Column, values: pl.Series, key: TokenKey) -> list[pl.S
 
 
 def _land(columns: Sequence[Column], rows: pl.DataFrame, kept: Sequence[str], key: TokenKey) -> pl.DataFrame:
+    searched = [column.name for column in columns if column.flags or column.parse or column.lands_if is not None]
+    rows = plain(rows, [name for name in searched if name in rows.columns])
     landed = rows.select([each for column in columns for each in _landed(column)] + list(kept))
     wanted = {name: token for column in columns for name, token in _tokens_of(column).items()}
     made = _tokens([(landed[name], token) for name, token in wanted.items()], key)
@@ -249,19 +252,23 @@ def _tokens(wanted: Sequence[tuple[pl.Series, Token]], key: TokenKey) -> list[pl
     """Tokens of columns of values, all made together."""
     import polars as pl
 
-    said = [_said(values) for values, _ in wanted]
-    normal = [normal_form(each, token.normalise) for (each, _), (_, token) in zip(said, wanted, strict=True)]
+    each_said = [_said(values) for values, _ in wanted]
+    normal = [normal_form(each, token.normalise) for (each, _), (_, token) in zip(each_said, wanted, strict=True)]
     filled = [each.drop_nulls() for each in normal]
     made = _hmac([(token.domain, each) for each, (_, token) in zip(filled, wanted, strict=True)], key)
     landed = []
     for number, (values, token) in enumerate(wanted):
-        column, codes = made[number], said[number][1]
+        column, codes = made[number], each_said[number][1]
         if token.show_last_four:
             column = filled[number].str.tail(4) + "~" + column
         if filled[number].len() < normal[number].len():
             is_filled = normal[number].is_not_null()
             column = column.gather(pl.select(pl.when(is_filled).then(is_filled.cum_sum() - 1)).to_series())
-        landed.append((column if codes is None else column.gather(codes)).alias(values.name))
+        if is_coded(values.dtype) and codes is not None:
+            column = spread(column, codes)
+        elif codes is not None:
+            column = column.gather(codes)
+        landed.append(column.alias(values.name))
     return landed
 
 
@@ -269,14 +276,16 @@ def _said(values: pl.Series) -> tuple[pl.Series, pl.Series | None]:
     """The values said once, as far as that is cheap, and for each row which one it has; None where each has its own."""
     import polars as pl
 
+    if is_coded(values.dtype):
+        return said(values)
     # Rows beside each other often say the same: the lines of one message, the encounters of one patient.
     runs = values.rle_id()
     firsts = values.filter((runs != runs.shift(1)).fill_null(True))
-    said, codes = (firsts, runs) if firsts.len() < _REPEATED * values.len() else (values, None)
-    frame = said.alias("value").to_frame()
-    if not said.len() or frame.select(pl.col("value").approx_n_unique()).item() >= _REPEATED * said.len():
-        return said, codes
-    distinct = said.unique(maintain_order=True)
+    told, codes = (firsts, runs) if firsts.len() < _REPEATED * values.len() else (values, None)
+    frame = told.alias("value").to_frame()
+    if not told.len() or frame.select(pl.col("value").approx_n_unique()).item() >= _REPEATED * told.len():
+        return told, codes
+    distinct = told.unique(maintain_order=True)
     numbers = pl.DataFrame({"value": distinct}).with_row_index("code")
     places = frame.join(numbers, on="value", how="left", nulls_equal=True, maintain_order="left")["code"]
     return distinct, places if codes is None else places.gather(codes)

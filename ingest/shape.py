@@ -15,8 +15,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ingest.coded import flags, is_coded, of_rows
 from ingest.contract import Column, Delivery, Extract
 from ingest.formats.reading import BadRow
 
@@ -55,13 +57,14 @@ def null_tokens(column: Column, delivery: Delivery) -> pl.Expr:
     import polars as pl
 
     value = pl.col(column.name)
-    if delivery.blank_is_null:
-        is_empty = value.str.strip_chars(" ") == ""
-        if column.type.name in ("date", "datetime"):
-            is_empty |= value.is_in(EMPTY_DATES)
-    else:
-        is_empty = value == ""
-    return pl.when(is_empty).then(None).otherwise(value).alias(column.name)
+    return pl.when(_is_null_token(value, column, delivery)).then(None).otherwise(value).alias(column.name)
+
+
+def _is_null_token(value: pl.Expr, column: Column, delivery: Delivery) -> pl.Expr:
+    if not delivery.blank_is_null:
+        return value == ""
+    is_empty = value.str.strip_chars(" ") == ""
+    return is_empty | value.is_in(EMPTY_DATES) if column.type.name in ("date", "datetime") else is_empty
 
 
 def without_null_tokens(rows: pl.DataFrame, columns: Sequence[Column], delivery: Delivery) -> pl.DataFrame:
@@ -70,19 +73,22 @@ def without_null_tokens(rows: pl.DataFrame, columns: Sequence[Column], delivery:
 
     if not rows.height or not columns:
         return rows
-    asked = []
+    asked, coded = [], []
     for column in columns:
         value = pl.col(column.name)
-        if not delivery.blank_is_null:
-            maybe = value.str.len_bytes() == 0
+        if is_coded(rows.schema[column.name]):
+            (is_token,) = flags(rows[column.name], [_is_null_token(value, column, delivery)])
+            if is_token is not None:
+                coded.append(pl.when(is_token).then(None).otherwise(value).alias(column.name))
+        elif not delivery.blank_is_null:
+            asked.append((value.str.len_bytes() == 0).any().alias(column.name))
         elif column.type.name in ("date", "datetime"):
-            maybe = value < _FIRST_DATE
+            asked.append((value < _FIRST_DATE).any().alias(column.name))
         else:
             # Nothing sorts below a blank but the empty value and control characters.
-            maybe = value < "!"
-        asked.append(maybe.any().alias(column.name))
-    has = rows.select(asked).row(0, named=True)
-    return rows.with_columns(null_tokens(column, delivery) for column in columns if has[column.name])
+            asked.append((value < "!").any().alias(column.name))
+    has = rows.select(asked).row(0, named=True) if asked else {}
+    return rows.with_columns(*coded, *(null_tokens(column, delivery) for column in columns if has.get(column.name)))
 
 
 def form_of(layout: str) -> str:
@@ -168,6 +174,19 @@ def _rules(extract: Extract) -> tuple[Rule, ...]:
 
 
 @cache
+def _text() -> Any:
+    """Pandera's type of text columns, coded or not."""
+    import polars as pl
+    from pandera.engines import polars_engine
+
+    class Text(polars_engine.String):
+        def check(self, pandera_dtype: Any, data_container: Any = None) -> bool:
+            return pandera_dtype == pl.String or isinstance(pandera_dtype, pl.Categorical)
+
+    return Text()
+
+
+@cache
 def pandera_schema(extract: Extract) -> pa.DataFrameSchema:
     """Schema of the extract's rows as read: text columns, null tokens already null, dropped columns absent.
 
@@ -177,7 +196,7 @@ def pandera_schema(extract: Extract) -> pa.DataFrameSchema:
     import polars as pl
 
     columns: dict[str, Any] = {
-        column.name: pa.Column(pl.String, nullable=not column.required, description=column.doc or None)
+        column.name: pa.Column(_text(), nullable=not column.required, description=column.doc or None)
         for column in extract.read_columns
     }
     verdicts = [rule.verdict for rule in _rules(extract)]
@@ -211,9 +230,9 @@ def split(extract: Extract, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[BadR
         good, refused = rows.filter(~is_bad), rows.with_row_index("_row").filter(is_bad)
         why, verdicts = verdicts.filter(is_bad), verdicts.filter(~is_bad)
         for rule in kept:
-            places = refused.filter(why[rule.verdict]).select(
-                "_text", "_line", "_row", _class=value_class(pl.col(rule.column))
-            )
+            broken = refused.filter(why[rule.verdict])
+            kind = of_rows(broken[rule.column], value_class(pl.col(rule.column)))
+            places = broken.select("_text", "_line", "_row", _class=kind)
             bad.extend(
                 BadRow(text, line, rule.column, kind, rule.reason, row) for text, line, row, kind in places.iter_rows()
             )
@@ -233,14 +252,16 @@ def _verdicts(rules: Sequence[Rule], rows: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     is_judged = pl.col("_op") != "D" if _has_deletions(rows) else None
-    flags = []
-    for rule in rules:
-        values = rows[rule.column]
-        if rule.is_of_filled and values.null_count() == values.len():
-            flags.append(pl.repeat(False, pl.len()).alias(rule.verdict))
-        else:
-            flags.append((rule.is_broken if is_judged is None else rule.is_broken & is_judged).alias(rule.verdict))
-    return rows.select(flags)
+    verdicts = []
+    for name, of_column in groupby(rules, key=lambda rule: rule.column):
+        values, asked = rows[name], list(of_column)
+        is_empty = values.null_count() == values.len()
+        for rule, is_broken in zip(asked, flags(values, [rule.is_broken for rule in asked]), strict=True):
+            if is_broken is None or (is_empty and rule.is_of_filled):
+                verdicts.append(pl.repeat(False, pl.len()).alias(rule.verdict))
+            else:
+                verdicts.append((is_broken if is_judged is None else is_broken & is_judged).alias(rule.verdict))
+    return rows.select(verdicts)
 
 
 def _pass(extract: Extract, judged: pl.DataFrame) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import mmap
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ STRETCH = 64 * 2**20
 # A single file above this is mapped, and read in pieces of this size where its format can be cut.
 PIECE = 32 * 2**20
 _PACKED_GROWTH = 8
+# From this size on a delivery is hashed while it is looked at.
+_LARGE = 2**20
 
 
 @dataclass
@@ -69,6 +72,7 @@ class Sources:
         self._known = known
         self._sources: dict[str, Source] = {}
         self._kept_bytes = 0
+        self._hashing = ThreadPoolExecutor(1)
 
     def of(self, delivered: Delivered) -> Source:
         """The source of a delivery: one, whoever asks."""
@@ -92,17 +96,21 @@ class Sources:
             return
         delivered = source.delivered
         content = self._open(delivered)
-        file_hash = hashlib.sha256(content).hexdigest()
-        md5 = hashlib.md5(content).hexdigest() if delivered.delivery.is_zip else ""
+        # Hashing lets go of the interpreter: the delivery is looked at meanwhile.
+        hashing = self._hashing.submit(hashlib.sha256, content) if len(content) >= _LARGE else None
         try:
             parts = _parts(delivered, content)
-        except Unreadable as trouble:
-            source.content = Content(file_hash, md5, file_hash)
-            source.look, source.refusal = Look({}), str(trouble)
+            source.text_size = sum(len(part) for _, part in parts)
+            look, trouble = self._look(delivered, parts), None
+        except Unreadable as unreadable:
+            parts, look, trouble = [], Look({}), str(unreadable)
+        file_hash = (hashing.result() if hashing else hashlib.sha256(content)).hexdigest()
+        md5 = hashlib.md5(content).hexdigest() if delivered.delivery.is_zip else ""
+        source.look = look
+        if trouble is not None:
+            source.content, source.refusal = Content(file_hash, md5, file_hash), trouble
             return
         source.content = Content(file_hash, md5, _inside(delivered, parts, file_hash))
-        source.text_size = sum(len(part) for _, part in parts)
-        source.look = self._look(delivered, parts)
         _let_go(content)
         source.refusal = source.look.refusal or _differs(source, has_parts=bool(parts))
         if source.refusal is None and self._kept_bytes + source.text_size <= STRETCH:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ingest.coded import coding, plain
 from ingest.formats.reading import BadRow, Content, Look, Piece, Reading, Text, Unreadable
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ def count_rows(content: bytes, dialect: Dialect) -> int:
     if body.count(quote) % 2:
         return sum(1 for _ in _records(_decoded_lines(body, dialect), dialect, None))
     return _count_quoted(body, quote)
+
+
+# In a text of this size, a column that says at most this many different values in a row of the first bytes is coded.
+_LARGE, _SAMPLE, _REPEATED = 2**20, 2**18, 0.3
 
 
 # Whole texts are looked through in spans that fit the processor's cache.
@@ -247,17 +252,33 @@ def _parse_whole(plain: Sequence[_Plain], header: tuple[str, ...], dialect: Dial
     lines = sum(each.lines for each in plain)
     if separators != lines * (len(header) - 1):
         return None
-    is_one = len(plain) == 1
-    try:
-        # A line with too many fields is an error here; without one, as many delimiters mean no line with too few.
-        frame = pl.read_csv(
-            plain[0].content if is_one else b"".join(each.body() for each in plain),
-            schema=dict.fromkeys(header, pl.String),
-            has_header=False,
-            skip_lines=1 if is_one else 0,
+    first = plain[0].content[: plain[0].body_start]
+    is_named = first.rstrip(b"\r\n").decode(errors="replace") == dialect.delimiter.join(header)
+    text = plain[0].content if len(plain) == 1 else b"".join([first, *(each.body() for each in plain)])
+
+    kinds: dict[str, pl.DataType] = dict.fromkeys(header, pl.String())
+
+    def table(text: bytes) -> pl.DataFrame:
+        return pl.read_csv(
+            text,
+            schema=kinds,
+            has_header=is_named,
+            skip_lines=0 if is_named else 1,
             separator=dialect.delimiter,
             quote_char=None,
         )
+
+    try:
+        if len(text) >= _LARGE:
+            sample = table(text[: text.find(b"\n", _SAMPLE) + 1 or len(text)])
+            distinct = sample.select(pl.all().n_unique()).row(0)
+            kinds |= {
+                name: coding()
+                for name, count in zip(header, distinct, strict=True)
+                if count <= _REPEATED * sample.height
+            }
+        # A line with too many fields is an error here; without one, as many delimiters mean no line with too few.
+        frame = table(text)
     except pl.exceptions.PolarsError:
         return None
     if frame.shape != (lines, len(header)):
@@ -482,13 +503,14 @@ def _read_extract(texts: Sequence[Text], delivery: Delivery, extract: Extract) -
         if len(texts) < 2:
             raise
         apart = [_read_extract([text], delivery, extract) for text in texts]
-        return Reading(pl.concat([each.frame for each in apart]), [row for each in apart for row in each.bad])
+        return Reading(pl.concat(plain(each.frame) for each in apart), [row for each in apart for row in each.bad])
     for parsed in parse(_unescaped(texts, delivery, dialect), dialect):
         absent = [pl.lit(None, pl.String).alias(name) for name in columns if name not in parsed.header]
         frames.append(parsed.frame.with_columns(absent).select(*columns, "_text", "_line"))
         bad.extend(parsed.bad)
-    frame = pl.concat(frames) if frames else empty
+    frame = pl.concat(plain(each) for each in frames) if len(frames) > 1 else frames[0] if frames else empty
     if delivery.escape:
+        frame = plain(frame)
         stand_in = _stand_in([text.content for text in texts], dialect.quote.encode()).decode()
         frame = frame.with_columns(pl.col(columns).str.replace_all(stand_in, delivery.delimiter, literal=True))
     return Reading(frame.sort("_text", "_line") if len(frames) > 1 else frame, bad)
