@@ -101,6 +101,7 @@ def build_world(
     progress: Callable[[date, int, int], None] | None = None,
 ) -> tuple[World, int, int]:
     """Let the world happen and write its deliveries; give the world, the rows and the bytes written."""
+    from ingest.simulator.census import Census
     from ingest.simulator.chance import Chance
     from ingest.simulator.charging import Charging
     from ingest.simulator.clinic import CASES_PER_YEAR, Clinic
@@ -128,10 +129,11 @@ def build_world(
     purchasing = Purchasing(world, stock, outbox, plan, chance)
     charging = Charging(world, masters, outbox, plan, chance)
     clinic = Clinic(world, masters, stock, purchasing, charging, outbox, plan, chance)
+    census = Census(world, masters, charging, outbox, plan, seed, scale)
     ledger = Ledger(world, outbox, plan, chance)
     outbox.documents(SupplierMessages(world, purchasing.desk, plan, chance).documents)
-    outbox.documents(Remittances(world, charging, plan, chance).arrived)
-    messages = Messages(world, masters, stock, charging, clinic.chart, outbox, plan, chance)
+    outbox.documents(Remittances(world, charging, census, plan, chance).arrived)
+    messages = Messages(world, masters, stock, charging, clinic.chart, census, outbox, plan, chance)
 
     eve = start - timedelta(days=1)
     stock.opening(eve)
@@ -148,6 +150,7 @@ def build_world(
             purchasing.morning(d)
             clinic.day(d)
             charging.day(d)
+            census.day(d)
             stock.evening(d)
             purchasing.replenish(stock.needs(d), d)
         purchasing.close_day(d)

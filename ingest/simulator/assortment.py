@@ -112,6 +112,23 @@ instrument|RETRACTOR SET REUSABLE|DEEP;SELF RETAINING|INSTRUMENT|NONSTOCK||120|3
 floor|NURSING SUPPLY|BASIN;TRAY;CONTAINER|SUPPLY|NONSTOCK||2|16|24|||3||EA|FIXED
 """
 
+# Charges of wards, clinics and the emergency room: code | name | revenue code | HCPCS | price
+_WARD_CHARGES = """
+2500003|HC PHARMACY INJECTABLE|0250||146
+2580001|HC IV SOLUTION|0258||72
+3000001|HC SPECIMEN COLLECTION|0300|G0471|18
+3010001|HC LAB CHEMISTRY|0301|G0480|64
+3050001|HC LAB HEMATOLOGY|0305|G0306|41
+3060001|HC LAB MICROBIOLOGY|0306|G0499|88
+3200001|HC RADIOLOGY DIAGNOSTIC|0320|G0279|310
+3500001|HC CT SCAN|0350|G0297|1180
+4100001|HC RESPIRATORY TREATMENT|0410|G0237|96
+4200001|HC PHYSICAL THERAPY|0420|G0151|132
+7300001|HC EKG|0730|G0403|155
+5100001|HC CLINIC VISIT|0510|G0463|245
+4500001|HC EMERGENCY VISIT|0450|G0380|890
+"""
+
 # number | name | service | department | CPT | share of inpatients | weight, then supplies, then implants
 _PROCEDURES = """
 70101|Total knee arthroplasty|10|7010|27447|0.7|6
@@ -171,6 +188,19 @@ _PROCEDURES = """
 """
 
 
+# What every case of a department takes besides, and families that are pulled for one and often stay closed.
+_EVERY_CASE = {
+    "7010": "drape 0-1, suture 1-2, dressing 1-2, pencil 0-1, tubing 0-1, drain 0-1, glove 2-3, gauze 2-3, gown 1-2, "
+    "needle 1-2, ivset 1-2, warming 0-1",
+    "7020": "manifold 0-1, sheath 0-1, guidewire 0-1, needle 1-2, ivset 0-1",
+    "7030": "accesskit 0-1, needle 1-2, ivset 0-1",
+}
+PULLED_FAMILIES = (
+    "suture", "dressing", "drape", "pencil", "tubing", "drain", "trocar", "clip", "hemostat", "blade", "bur", "glove",
+    "gauze", "gown", "needle", "catheterkit",
+)  # fmt: skip
+
+
 def _family(text: str) -> Family:
     cells = text.split("|")
     name, label, variants, item_class, stock_class, home, low, high, box, *charged = cells
@@ -221,6 +251,8 @@ def _procedure(head: str, supplies: str, implants: str) -> Procedure:
     )
 
 
+WARD_CHARGES: tuple[tuple[str, ...], ...] = tuple(tuple(line.split("|")) for line in _WARD_CHARGES.strip().splitlines())
+EVERY_CASE = {department: _needs(text) for department, text in _EVERY_CASE.items()}
 _LINES = _PROCEDURES.strip().splitlines()
 FAMILIES: tuple[Family, ...] = tuple(_family(line) for line in _FAMILIES.strip().splitlines())
 PROCEDURES: tuple[Procedure, ...] = tuple(

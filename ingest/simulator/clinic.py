@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ingest.simulator.assortment import SERVICES
+from ingest.simulator.assortment import EVERY_CASE, PULLED_FAMILIES, SERVICES
 from ingest.simulator.carts import Cart, pick
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charge_faults import (
@@ -362,9 +362,11 @@ class Clinic:
         """What the procedure takes: supplies from the shelves, implants from shelf, closet or the representative."""
         procedural = planned.procedure.department in ("7020", "7030")
         lines: list[Line] = []
-        for family, least, most in planned.procedure.supplies:
-            items = self._items(planned.site, family)
+        taken: set[int] = set()
+        for family, least, most in (*planned.procedure.supplies, *EVERY_CASE[planned.procedure.department]):
+            items = [item for item in self._items(planned.site, family) if item.key not in taken]
             for item in stream.sample(items, stream.integer(least, most)):
+                taken.add(item.key)
                 low, high = USUAL_QUANTITIES.get(family, (1, 1))
                 used = Decimal(stream.integer(low, high))
                 if item.unit_of_charge == "BX":
@@ -956,6 +958,7 @@ class Clinic:
             )
             if self.plan.shows("Q06"):
                 self.chart.preference_card(performed, at)
+            self._closed_supplies(performed, at)
         number = 0
         for line in lines:
             if line.kind == "pick_list":
@@ -971,6 +974,19 @@ class Clinic:
         if lines is not performed.extra_lines:
             self._copies_of_implants(performed, lines, at)
             self._explant(performed, number, at)
+
+    def _closed_supplies(self, performed: Performed, at: datetime) -> None:
+        """Lines of the pick list that were pulled and stayed closed: about half of all."""
+        stream = self.chance.stream("closed supplies", performed.case.log_id)
+        taken = {line.item.key for line in performed.lines if line.item is not None}
+        number = 500
+        for family in PULLED_FAMILIES:
+            items = [item for item in self._items(performed.case.site, family) if item.key not in taken]
+            for item in stream.sample(items, stream.integer(0, 3)):
+                number += 1
+                home = self.stock.home(performed.case.site, item)
+                line = Line("pick_list", item, ZERO, ZERO, home, cost=self.charging.cost_on(item, performed.plan.day))
+                self.chart.pick_line(performed, line, number, at)
 
     def _copies_of_implants(self, performed: Performed, lines: list[Line], at: datetime) -> None:
         """Q05: implants stand in the pick list too; procedural logs repeat them with their implant id."""

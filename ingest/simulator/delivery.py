@@ -11,12 +11,13 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -24,6 +25,9 @@ import yaml
 from ingest.simulator.chance import Chance
 from ingest.simulator.events import DeliveredFile, World
 from ingest.simulator.plan import DefectPlan
+
+if TYPE_CHECKING:
+    import polars as pl
 
 CHICAGO = ZoneInfo("America/Chicago")
 CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
@@ -36,6 +40,8 @@ SYSTEMS = ("ehr", "hb", "pou", "erp_lawson", "erp_fusion", "ref")
 Value = str | int | Decimal | date | datetime | bool | None
 Row = Mapping[str, Value]
 RowsFunction = Callable[[date], Iterable[Row] | None]
+ColumnsFunction = Callable[[date], Mapping[str, "pl.Series | str"]]
+FrameFunction = Callable[[date], "pl.DataFrame"]
 
 # Extracts that no judged rule reads: their files may be refused or go missing without a consequence elsewhere.
 HARMLESS: tuple[tuple[str, str], ...] = (
@@ -107,6 +113,7 @@ class Bucket:
 
     rows: dict[tuple[str, ...], tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)
     events: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
+    blocks: list[tuple[datetime, pl.DataFrame]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +274,8 @@ class Outbox:
         self._waiting: dict[tuple[str, date, str], dict[str, Content]] = {}
         self._history: dict[tuple[str, str], dict[tuple[str, ...], tuple[date, tuple[str, ...]]]] = {}
         self._overlap: dict[str, list[tuple[datetime, tuple[str, ...], tuple[str, ...]]]] = {}
+        self._sent_blocks: dict[tuple[str, str], list[tuple[datetime, pl.DataFrame]]] = {}
+        self._snapshot_blocks: dict[tuple[str, str], FrameFunction] = {}
         self._last_digest: dict[tuple[str, str], str] = {}
         self._older: dict[tuple[str, str], list[tuple[date, str, Content]]] = {}
         self._written_until: dict[str, tuple[date, str]] = {}
@@ -292,11 +301,7 @@ class Outbox:
         """
         described = contract(system)[extract]
         cells = self._cells(described, row)
-        folder, slot = self._target(system, extract, at)
-        written = self._written_until.get(system)
-        if written is not None and (folder, slot) <= written:
-            raise LateRow(f"{system}.{extract} row of {at.isoformat()} belongs to {folder} {slot}, which is written")
-        bucket = self._pending.setdefault((system, folder, slot), {}).setdefault(extract, Bucket())
+        bucket = self._bucket(system, extract, at)
         if described.load == "event":
             bucket.events.append((at, cells))
             return
@@ -308,6 +313,45 @@ class Outbox:
             del bucket.rows[key]
             bucket.rows[key] = (at, cells)
 
+    def emit_block(self, system: str, extract: str, columns: Mapping[str, pl.Series | str], at: datetime) -> None:
+        """Take many rows at once, as text: what comes in bulk and needs no second look.
+
+        Args:
+            system: system of the contracts.
+            extract: an incremental extract. A key comes once in a block; a later block may hold its newer version.
+            columns: cells by column, a series or one text for all rows; missing columns are empty.
+            at: aware moment of the change of all rows, decides folder and slot.
+
+        Raises:
+            LateRow: the file of that moment is written already.
+            KeyError: there is a column that the contract does not know.
+        """
+        frame = self._frame(contract(system)[extract], columns)
+        if frame.height:
+            self._bucket(system, extract, at).blocks.append((at, frame))
+
+    def _bucket(self, system: str, extract: str, at: datetime) -> Bucket:
+        folder, slot = self._target(system, extract, at)
+        written = self._written_until.get(system)
+        if written is not None and (folder, slot) <= written:
+            raise LateRow(f"{system}.{extract} row of {at.isoformat()} belongs to {folder} {slot}, which is written")
+        return self._pending.setdefault((system, folder, slot), {}).setdefault(extract, Bucket())
+
+    @staticmethod
+    def _frame(extract: Extract, columns: Mapping[str, pl.Series | str]) -> pl.DataFrame:
+        import polars as pl
+
+        unknown = set(columns) - {column.name for column in extract.columns}
+        if unknown:
+            raise KeyError(f"{extract.system}.{extract.name} has no column {', '.join(sorted(unknown))}")
+        given = [columns.get(column.name, "") for column in extract.columns]
+        height = next(len(cells) for cells in given if isinstance(cells, pl.Series))
+        whole = (
+            cells if isinstance(cells, pl.Series) else pl.Series([cells]).new_from_index(0, height) for cells in given
+        )
+        frame = pl.DataFrame([cells.alias(column.name) for column, cells in zip(extract.columns, whole, strict=True)])
+        return frame.select(pl.all().replace("", None))  # an empty cell is written without quotes
+
     def snapshot(self, system: str, extract: str, rows: RowsFunction) -> None:
         """Register where the rows of a snapshot come from.
 
@@ -317,6 +361,11 @@ class Outbox:
         if extract not in contract(system):
             raise KeyError(f"{system}.{extract}")
         self._snapshots[(system, extract)] = rows
+
+    def snapshot_block(self, system: str, extract: str, columns: ColumnsFunction) -> None:
+        """Register rows that stand in a snapshot after those of `snapshot`, as `emit_block` takes them."""
+        described = contract(system)[extract]
+        self._snapshot_blocks[(system, extract)] = lambda d: self._frame(described, columns(d))
 
     def documents(self, source: DocumentsFunction) -> None:
         """Register a writer of finished files.
@@ -441,7 +490,10 @@ class Outbox:
         fresh = rows(d)
         if fresh is not None:
             described = contract(system)[extract]
-            self._contents[(system, extract)] = self._content(described, [self._cells(described, row) for row in fresh])
+            block = self._snapshot_blocks.get((system, extract))
+            self._contents[(system, extract)] = self._content(
+                described, [self._cells(described, row) for row in fresh], [] if block is None else [block(d)]
+            )
         elif system == "ref":
             return
         content = self._contents.get((system, extract))
@@ -472,7 +524,7 @@ class Outbox:
             elif extract.load == "event" or system in ("erp_lawson", "ref"):
                 content = self._content(extract, self._rows_of(system, folder, "", name))
             else:
-                content = self._content(extract, self._window(extract, folder))
+                content = self._content(extract, self._window(extract, folder), self._block_window(extract, folder))
             path = f"{system}/{folder:%Y%m%d}/{name}.csv"
             stated = self._deliver(extract, content, folder, None, path)
             if stated is not None:
@@ -505,6 +557,20 @@ class Outbox:
         for key in [key for key, (changed, _) in history.items() if changed < oldest]:
             del history[key]
         return [cells for _, cells in history.values()]
+
+    def _block_window(self, extract: Extract, folder: date) -> list[pl.DataFrame]:
+        """Blocks that changed in the last days, of each key the newest version."""
+        import polars as pl
+
+        sent = self._sent_blocks.setdefault((extract.system, extract.name), [])
+        bucket = self._pending.get((extract.system, folder, ""), {}).get(extract.name)
+        if bucket is not None:
+            sent.extend(bucket.blocks)
+        oldest = folder - timedelta(days=self.repull)
+        sent[:] = [entry for entry in sent if entry[0].astimezone(CHICAGO).date() >= oldest]
+        if len(sent) < 2:
+            return [frame for _, frame in sent]
+        return [pl.concat([frame for _, frame in sent]).unique(extract.key, keep="last", maintain_order=True)]
 
     def _write_pou(self, d: date) -> None:
         for slot in sorted({MASTER_SLOT, *self.pou_slots}):
@@ -548,13 +614,15 @@ class Outbox:
                 if content is None:
                     continue
             else:
-                rows = self._overlapping_rows(extract, pending.get(name, Bucket()), moment)
-                if not rows and (slot != "0600" or extract.load == "event"):
+                bucket = pending.get(name, Bucket())
+                rows = self._overlapping_rows(extract, bucket, moment)
+                blocks = self._overlapping_blocks(extract, bucket, moment)
+                if not rows and not blocks and (slot != "0600" or extract.load == "event"):
                     content = self._older_window(extract, day, slot)
                     if content is None:
                         continue
                 else:
-                    content = self._content(extract, rows, release=self._released(extract, day))
+                    content = self._content(extract, rows, blocks, release=self._released(extract, day))
                     if content.rows:
                         self._remember(extract, day, slot, content)
             path = f"erp_fusion/{day:%Y%m%d}/{slot}/{name}.zip"
@@ -575,6 +643,15 @@ class Outbox:
         self._overlap[extract.name] = [entry for entry in fresh if entry[0].astimezone(UTC) > border]
         return [cells for _, _, cells in (*repeated, *fresh)]
 
+    def _overlapping_blocks(self, extract: Extract, bucket: Bucket, moment: datetime) -> list[pl.DataFrame]:
+        """Blocks of the slot, after those of the hour before it."""
+        sent = [*self._sent_blocks.get((extract.system, extract.name), ()), *bucket.blocks]
+        border = moment - FUSION_OVERLAP
+        self._sent_blocks[(extract.system, extract.name)] = [
+            entry for entry in bucket.blocks if entry[0].astimezone(UTC) > border
+        ]
+        return [frame for _, frame in sent]
+
     def _released(self, extract: Extract, day: date) -> str | None:
         """The column that the quarterly release added, from the third weekend of February, May, August and November."""
         column = RELEASE_COLUMNS.get(extract.name)
@@ -588,7 +665,13 @@ class Outbox:
 
     # ---------------------------------------------------------------------------------------------------- rendering
 
-    def _content(self, extract: Extract, rows: list[tuple[str, ...]], release: str | None = None) -> Content:
+    def _content(
+        self,
+        extract: Extract,
+        rows: list[tuple[str, ...]],
+        blocks: Sequence[pl.DataFrame] = (),
+        release: str | None = None,
+    ) -> Content:
         names = [column.name for column in extract.columns]
         end = "\r\n" if extract.system == "pou" else "\n"
         encoding = "cp1252" if extract.system == "erp_lawson" else "utf-8"
@@ -606,13 +689,16 @@ class Outbox:
             writer = csv.writer(buffer, lineterminator=end)
             writer.writerow(names)
             writer.writerows(half)
+            if half is halves[-1]:
+                for block in blocks:
+                    buffer.write(block.write_csv(include_header=False, line_terminator=end))
             parts.append(buffer.getvalue().encode(encoding))
         quantity = "0"
         column = TRAILER_QUANTITY.get(extract.name) if extract.system == "pou" else None
         if column is not None:
             place = names.index(column)
             quantity = format(sum((Decimal(cells[place]) for cells in rows), Decimal(0)), "f")
-        return Content(tuple(parts), len(rows), quantity)
+        return Content(tuple(parts), len(rows) + sum(block.height for block in blocks), quantity)
 
     @staticmethod
     def _packed(extract: Extract, content: Content) -> bytes:

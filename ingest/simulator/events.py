@@ -16,7 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ingest.simulator.columns import Numbers
 
 # ----------------------------------------------------------------------------------------------------------- masters
 
@@ -556,6 +562,14 @@ class Payment:
 # ------------------------------------------------------------------------------------------------------------- ledger
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BulkRows:
+    """Subledger rows that one posting sums up: their keys as text, and what each debits in cents."""
+
+    keys: pl.Series
+    cents: Numbers
+
+
 @dataclass(frozen=True, slots=True)
 class Posting:
     """One balanced subledger row that a ledger must carry: debit one role, credit another, same amount.
@@ -580,6 +594,7 @@ class Posting:
     known_at: datetime
     is_withheld: bool = False  # defect: never reaches the ledger
     counterparty: str | None = None  # the site on the other side of DUE_FROM and DUE_TO
+    rows: BulkRows | None = None  # the rows behind it, where it stands for many; else the one of `subledger_key`
 
 
 @dataclass(frozen=True, slots=True)

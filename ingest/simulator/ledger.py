@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ingest.simulator.accounts import (
     BY_ROLE,
@@ -37,11 +40,15 @@ from ingest.simulator.accounts import (
     site_acct_unit,
 )
 from ingest.simulator.chance import Chance, Stream
+from ingest.simulator.columns import dollars, text
 from ingest.simulator.delivery import Outbox, Row
 from ingest.simulator.desk import CHICAGO, at
-from ingest.simulator.events import JournalLine, Posting, Site, World
+from ingest.simulator.events import BulkRows, JournalLine, Posting, Site, World
 from ingest.simulator.legacy import waits_for_posting
 from ingest.simulator.plan import DefectPlan
+
+if TYPE_CHECKING:
+    import polars as pl
 
 LEGACY = "erp_lawson"
 CLOUD = "erp_fusion"
@@ -100,6 +107,7 @@ class Journal:
     lines: dict[tuple[object, ...], Line] = field(default_factory=dict)
     changed: dict[int, Line] = field(default_factory=dict)
     references: list[tuple[int, str, str, Decimal]] = field(default_factory=list)  # line, table, key, signed amount
+    bulk_references: list[tuple[int, str, BulkRows, int]] = field(default_factory=list)  # line, table, rows, side
     created_at: datetime | None = None
 
     @property
@@ -289,6 +297,8 @@ class Ledger:
                 self.world.postings[place] = replace(posting, is_withheld=True)
                 continue
             by_moment[self._journal_time(posting, d)].append(posting)
+            if posting.rows is not None:
+                self.world.postings[place] = replace(posting, rows=None)
         self._open_month(d)
         for moment, postings in by_moment.items():
             self._plan_step(moment, partial(self._take_over, postings, moment))
@@ -423,6 +433,10 @@ class Ledger:
                 self._references_of(journal, line, posting, entry)
 
     def _references_of(self, journal: Journal, line: Line, posting: Posting, entry: Entry) -> None:
+        if posting.rows is not None:
+            side = 1 if entry.amount == posting.amount else -1
+            journal.bulk_references.append((line.number, posting.subledger, posting.rows, side))
+            return
         key = posting.subledger_key
         if posting.subledger == "INV":
             key = str(inventory_transaction_id(posting.subledger_key))
@@ -573,7 +587,25 @@ class Ledger:
                 {"GlImportReferences" + name: value for name, value in reference.items()},
                 moment,
             )
-        journal.references = []
+        for number, table, rows, side in journal.bulk_references:
+            columns: dict[str, pl.Series | str] = {
+                "JeHeaderId": str(journal.header_id),
+                "JeLineNum": str(number),
+                "GlSlLinkId": text(np.arange(self._links + 1, self._links + 1 + len(rows.keys))),
+                "GlSlLinkTable": "XLAJEL",
+                "Reference1": table,
+                "Reference2": rows.keys,
+                "Reference3": dollars(side * rows.cents),
+                "LastUpdateDate": f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}",
+            }
+            self._links += len(rows.keys)
+            self.outbox.emit_block(
+                CLOUD,
+                "GL_IMPORT_REFERENCES",
+                {"GlImportReferences" + name: cells for name, cells in columns.items()},
+                moment,
+            )
+        journal.references, journal.bulk_references = [], []
 
     # ------------------------------------------------------------------------------------------------------ balances
 

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
 
-from ingest.simulator.assortment import FAMILIES, PROCEDURES, SERVICES, Family, Procedure
+from ingest.simulator.assortment import FAMILIES, PROCEDURES, SERVICES, WARD_CHARGES, Family, Procedure
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.events import (
     CostVersion,
@@ -631,6 +631,10 @@ def _charge_codes(price_change: date, chance: Chance) -> dict[str, ChargeCode]:
         codes[code] = ChargeCode(
             code, str(600000 + number), name, revenue, None, method, unit, (PriceVersion(price, MASTERS_SINCE, None),)
         )
+    for code, name, revenue, hcpcs, amount in WARD_CHARGES:
+        number += 1
+        prices = (PriceVersion(Decimal(amount), MASTERS_SINCE, None),)
+        codes[code] = ChargeCode(code, str(600000 + number), name, revenue, hcpcs or None, "FIXED", "EA", prices)
     return codes
 
 

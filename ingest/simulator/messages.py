@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
+from ingest.simulator.census import Census
 from ingest.simulator.chance import Chance
 from ingest.simulator.charging import Account, Charging, ToldCharge
 from ingest.simulator.chart import Chart
@@ -44,6 +45,7 @@ HEADS = {"DFT": "DFT_P03_FT1", "SIU": "SIU_APPT", "ADT": "ADT_EVENT", "MFN": "MF
 STRUCTURES = {"A01": "ADT_A01", "A03": "ADT_A03", "A04": "ADT_A01", "A08": "ADT_A01", "A40": "ADT_A39"}
 PATIENT_CLASSES = {1: "I", 2: "O", 3: "E"}
 MOST_CHARGES = 12  # of one message
+CHANGED_STAYS = 0.4
 FAR_STAMPS = 0.004  # share of messages whose time stamps carry an offset
 FIVE_PLACES = Decimal("0.00001")
 PAYORS = {"1001": "Medicare", "1002": "Blue Cross", "1003": "Aetna", "1004": "Medicaid"}
@@ -62,6 +64,7 @@ class Messages:
         stock: Stock,
         charging: Charging,
         chart: Chart,
+        census: Census,
         outbox: Outbox,
         plan: DefectPlan,
         chance: Chance,
@@ -88,6 +91,7 @@ class Messages:
         self._usage_read = 0
         chart.on_case.append(self._appointment)
         chart.on_encounter.append(self._encounter)
+        census.on_visit.append(self._visit)
         charging.on_charge.append(self._charge)
         outbox.documents(self._files)
 
@@ -406,6 +410,18 @@ class Messages:
             self._stay(account, person, "A03", department, account.discharged_at)
         self._seen.setdefault(site, []).append(person)
 
+    def _visit(self, account: Account, person: Patient, department: str) -> None:
+        """ADT of a stay or visit without a procedure: its beginning, some changes, its end."""
+        if account.site not in INTERFACES or account.discharged_at is None:
+            return
+        self._stay(account, person, "A01" if account.base_class == 1 else "A04", department, account.admitted_at)
+        stream = self.chance.stream("stay messages", account.csn)
+        if account.base_class == 1 and stream.flag(CHANGED_STAYS):
+            changed = account.admitted_at + timedelta(minutes=stream.integer(10, 110))
+            self._stay(account, person, "A08", department, changed)
+        if account.base_class != 2:
+            self._stay(account, person, "A03", department, account.discharged_at)
+
     def _stay(
         self,
         account: Account,
@@ -419,7 +435,7 @@ class Messages:
         site = account.site
         told_at = at + timedelta(seconds=1 + int(account.csn) % 40)
         far = self._offset(event, account.csn, at)
-        patient_class = PATIENT_CLASSES[self._classes[account.csn]]
+        patient_class = PATIENT_CLASSES[self._classes.get(account.csn, account.base_class)]
         is_left = event == "A03"
         segments = [
             segment("EVN", {1: event, 2: stamp(at, far), 6: stamp(at, far)}),

@@ -71,6 +71,7 @@ UNITS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }  # fmt: skip
 LATE_MAPPING_DAYS = 9
+HCPCS_KINDS = {"C": "DEVICE", "G": "SERVICE", "Q": "SKIN SUBSTITUTE"}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -513,7 +514,7 @@ class Reference:
             )
             yield {
                 "hcpcs": code,
-                "short_description": f"DEVICE {code}" if code.startswith("C") else f"SKIN SUBSTITUTE {code}",
+                "short_description": f"{HCPCS_KINDS[code[0]]} {code}",
                 "device_c_code": code.startswith("C"),
                 "mue_units": 10,
                 "units_per_each": Decimal(16) if per_square else Decimal(1),

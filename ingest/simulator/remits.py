@@ -12,10 +12,11 @@ its corrected claim stand in one set and cancel out. Provider level adjustments 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from ingest.simulator.census import Census, ClaimLine, Settlement
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charging import Account, Charging
 from ingest.simulator.delivery import CHICAGO, Document
@@ -61,24 +62,14 @@ PAYEES: dict[str, Payee] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Charges of an account as one line of its claim."""
-
-    hcpcs: str | None
-    revenue_code: str
-    service_date: date
-    units: Decimal
-    charge: Decimal
-
-
 class Remittances:
     """The payers of every simulated hospital."""
 
-    def __init__(self, world: World, charging: Charging, plan: DefectPlan, chance: Chance) -> None:
+    def __init__(self, world: World, charging: Charging, census: Census, plan: DefectPlan, chance: Chance) -> None:
         """Bind the world; what is billed and paid is read from it day by day."""
         self.world = world
         self.charging = charging
+        self.census = census
         self.plan = plan
         self.chance = chance
         self._read_accounts = 0
@@ -86,7 +77,7 @@ class Remittances:
         self._billed: dict[str, date] = {}
         self._denied: dict[str, tuple[str, Claim]] = {}
         self._denials: dict[date, list[str]] = {}
-        self._corrections: dict[date, list[tuple[str, Claim]]] = {}
+        self._corrections: dict[date, list[tuple[str, str, Claim]]] = {}
         self._forwarded: dict[tuple[str, str], Decimal] = {}
         self._interchanges: dict[str, int] = {}
         self._traces: dict[str, int] = {}
@@ -99,8 +90,9 @@ class Remittances:
             self._put(claims, self._deny(account))
         for account, transactions in self._posted().items():
             self._put(claims, self._pay(account, transactions, d))
-        for payor, claim in self._corrections.pop(d, []):
-            site = self.charging.accounts[claim.account].site
+        for each in self.census.settlements():
+            claims.setdefault((each.account.payor, each.account.site), []).append(self._settle(each, d))
+        for payor, site, claim in self._corrections.pop(d, []):
             claims.setdefault((payor, site), []).extend((claim.reversed(), self._corrected(claim)))
         by_payer: dict[str, list[str]] = {}
         for payor, site in sorted(claims):
@@ -167,11 +159,16 @@ class Remittances:
     def _pay(self, name: str, transactions: Sequence[ChargeTransaction], d: date) -> Claim:
         """The claim that a payment is for, settled as billing posted it."""
         account = self.charging.accounts[name]
-        lines = self._lines(account)
+        lines = tuple(self._lines(account))
+        paid, incentive, contractual = (
+            -sum((tx.amount for tx in transactions if tx.tx_type == kind), Decimal(0)) for kind in (2, 3, 4)
+        )
         charge = sum((line.charge for line in lines), Decimal(0))
-        paid = -sum((tx.amount for tx in transactions if tx.tx_type == 2), Decimal(0))
-        contractual = -sum((tx.amount for tx in transactions if tx.tx_type == 4), Decimal(0))
-        incentive = -sum((tx.amount for tx in transactions if tx.tx_type == 3), Decimal(0))
+        return self._settle(Settlement(account, lines, charge, paid, contractual, incentive), d)
+
+    def _settle(self, settled: Settlement, d: date) -> Claim:
+        account, lines, charge, paid = settled.account, settled.lines, settled.charge, settled.paid
+        contractual, incentive, name = settled.contractual, settled.incentive, settled.account.account
         stream = self.chance.stream("remittance", name)
         parts: list[tuple[str, str, Decimal]] = []
         if PAYERS[account.payor].is_government:
@@ -186,7 +183,7 @@ class Remittances:
             whole = [(*part, None) for part in parts if part[2]] + _owed(owed, share)
             claim = self._claim(account, "1", charge, paid, whole, ())
         else:
-            services = self._settled(account, lines, paid, parts, share, stream)
+            services = self._services(account, lines, paid, parts, share, stream)
             claim = self._claim(account, "1", charge, paid, [], services)
         self._billed.pop(name, None)
         payor, denied = self._denied.pop(name, (None, None))
@@ -194,13 +191,13 @@ class Remittances:
             claim = self._again(denied, claim)
         if self.plan.quirk("Q51", name, share=REVERSED_SHARE):
             due = d + timedelta(days=stream.integer(*CORRECTION_DAYS))
-            self._corrections.setdefault(due, []).append((account.payor, claim))
+            self._corrections.setdefault(due, []).append((account.payor, account.site, claim))
         return claim
 
-    def _settled(
+    def _services(
         self,
         account: Account,
-        lines: Sequence[Line],
+        lines: Sequence[ClaimLine],
         paid: Decimal,
         parts: Sequence[tuple[str, str, Decimal]],
         share: str,
@@ -231,7 +228,7 @@ class Remittances:
         return tuple(services)
 
     @staticmethod
-    def _denied_line(lines: Sequence[Line], contractual: Decimal, stream: Stream) -> Line | None:
+    def _denied_line(lines: Sequence[ClaimLine], contractual: Decimal, stream: Stream) -> ClaimLine | None:
         """A supply or implant that the payer bundles or refuses, inside what billing adjusts."""
         wanted = stream.flag(DENIED_LINES)
         supplies = [
@@ -263,7 +260,7 @@ class Remittances:
     def _has_lines(self, account: Account) -> bool:
         return account.base_class != 1 or not self.plan.shows("Q49")
 
-    def _lines(self, account: Account) -> list[Line]:
+    def _lines(self, account: Account) -> list[ClaimLine]:
         """What an account is charged, by day, procedure and revenue code, without what was taken back."""
         sums: dict[tuple[date, str, str], tuple[Decimal, Decimal]] = {}
         codes = self.charging.masters.charge_codes
@@ -275,7 +272,7 @@ class Remittances:
                 units, charge = sums.get(key, (Decimal(0), Decimal(0)))
                 sums[key] = units + tx.quantity, charge + tx.amount
         return [
-            Line(hcpcs or None, revenue_code, day, units, charge)
+            ClaimLine(hcpcs or None, revenue_code, day, units, charge)
             for (day, revenue_code, hcpcs), (units, charge) in sorted(sums.items())
             if charge
         ]
@@ -283,7 +280,7 @@ class Remittances:
     def _service(
         self,
         account: Account,
-        line: Line,
+        line: ClaimLine,
         paid: Decimal,
         adjustments: Sequence[Adjustment],
         units_paid: Decimal,

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from ingest.simulator.census import Census
 from ingest.simulator.chance import Chance
 from ingest.simulator.charging import Account, Charging
 from ingest.simulator.delivery import CHICAGO, Outbox
@@ -28,7 +29,8 @@ def billing_world(
     masters = build_masters(world, chance, plan, 0.01, ["H1", "H2", "H5"])
     outbox = Outbox(out, world, plan, chance)
     charging = Charging(world, masters, outbox, plan, chance)
-    outbox.documents(Remittances(world, charging, plan, chance).arrived)
+    census = Census(world, masters, charging, outbox, plan, seed, 0)
+    outbox.documents(Remittances(world, charging, census, plan, chance).arrived)
     charging.opening(START - timedelta(days=1))
     codes = sorted(code.code for code in masters.charge_codes.values() if code.price_on(START) is not None)
     for number in range(days):
