@@ -243,6 +243,9 @@ class Document:
     folder: date
     slot: str | None = None
     stated_rows: int | None = None  # what its own trailer states, when that is something else
+    total_matches: bool = True  # whether what else its trailer states is right
+    is_truncated: bool = False
+    is_snapshot: bool = False
 
 
 DocumentsFunction = Callable[[date], Iterable[Document]]
@@ -300,7 +303,7 @@ class Outbox:
             ValueError: a value does not fit its column.
         """
         described = contract(system)[extract]
-        cells = self._cells(described, row)
+        cells = self.cells(described, row)
         bucket = self._bucket(system, extract, at)
         if described.load == "event":
             bucket.events.append((at, cells))
@@ -376,7 +379,8 @@ class Outbox:
         self._documents.append(source)
 
     @staticmethod
-    def _cells(extract: Extract, row: Row) -> tuple[str, ...]:
+    def cells(extract: Extract, row: Row) -> tuple[str, ...]:
+        """The cells of a row as the extract's columns write them; see `emit` for what is refused."""
         cells = []
         found = 0
         for column in extract.columns:
@@ -473,9 +477,9 @@ class Outbox:
                         rows=document.rows,
                         stated_rows=document.rows if document.stated_rows is None else document.stated_rows,
                         content_hash=hashlib.sha256(document.content).hexdigest(),
-                        manifest_hash_matches=True,
-                        is_snapshot=False,
-                        is_truncated=False,
+                        manifest_hash_matches=document.total_matches,
+                        is_snapshot=document.is_snapshot,
+                        is_truncated=document.is_truncated,
                         repeats_previous_window=False,
                     )
                 )
@@ -492,7 +496,7 @@ class Outbox:
             described = contract(system)[extract]
             block = self._snapshot_blocks.get((system, extract))
             self._contents[(system, extract)] = self._content(
-                described, [self._cells(described, row) for row in fresh], [] if block is None else [block(d)]
+                described, [self.cells(described, row) for row in fresh], [] if block is None else [block(d)]
             )
         elif system == "ref":
             return

@@ -216,6 +216,17 @@ class ContractLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageFactor:
+    """A conversion between two units of an item as a system delivers it, errors included."""
+
+    system: str  # mmis
+    item_no: str  # as entity keys write it
+    uom: str
+    to_uom: str
+    factor: Decimal  # `to_uom` in one `uom`
+
+
+@dataclass(frozen=True, slots=True)
 class ChargePrice:
     """One row of hb.CDM_PRICE with the procedure record of its charge code."""
 
@@ -670,6 +681,7 @@ class World:
     contract_lines: list[ContractLine] = field(default_factory=list)
     charge_prices: list[ChargePrice] = field(default_factory=list)
     costs: list[CostVersion] = field(default_factory=list)
+    package_factors: list[PackageFactor] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
     usage: list[UsageLine] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)

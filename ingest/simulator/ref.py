@@ -15,6 +15,7 @@ from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
 from ingest.simulator.events import World
 from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, SITES, Masters, npi
+from ingest.simulator.mmis import vendor_id
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.price_files import MASTERS_SINCE
 
@@ -386,6 +387,11 @@ class Reference:
                 numbers.append(("erp_lawson", supplier.lawson_no))
             if supplier.cloud_no is not None:
                 numbers.append(("erp_fusion", supplier.cloud_no))
+            for database in sorted({site.database for site in self.world.sites.values()} - {0}):
+                # Some vendors of the acquired hospital are known by name alone.
+                if database == 1 or number % 12 != 5:
+                    own = vendor_id(database, supplier.supplier_id, len(self.world.suppliers))
+                    numbers.append(("mmis", f"{own}-{database}"))
             for system, source in numbers:
                 yield {
                     "supplier_id": supplier.supplier_id,

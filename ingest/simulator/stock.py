@@ -34,6 +34,7 @@ from ingest.simulator.plan import DefectPlan
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
+LATE_MOVES = 0.1  # share of the evenings of a site with an MMIS (Q76)
 ONE_LINE = Decimal(3)  # most EACH of a lot that one line on paper is taken for
 FIVE_PLACES = Decimal("0.00001")
 STORE_DEPARTMENT = "8020"
@@ -273,6 +274,22 @@ class Stock:
         """Moving average of the item where the site's ERP values it, now; None when it does not hold it."""
         held = self._held.get(self._valued_at(site, location_id, item_key))
         return held.average if held is not None else None
+
+    def shelves(self, site: str) -> Iterator[tuple[Location, Item, str, Decimal]]:
+        """Every shelf of a site: place, item, owner and quantity of all lots; par areas have none but false ones."""
+        false = {(place.location_id, item.key): quantity for place, item, quantity in self._false_onhand}
+        for location_id, item_key in self._levels:
+            location = self.world.locations[location_id]
+            if location.site == site and not location.is_perpetual:
+                yield location, self.world.items[item_key], "OWNED", false.get((location_id, item_key), ZERO)
+        for (location_id, number, owner), shelf in self._lots.items():
+            location = self.world.locations[location_id]
+            if location.site == site and location.is_perpetual:
+                yield location, self._item_of[number], owner, sum(shelf.values(), ZERO)
+
+    def counted_at(self, location_id: str, item: Item) -> datetime | None:
+        """When a shelf was last counted."""
+        return self._counted.get((location_id, self.number(self.world.locations[location_id].site, item)))
 
     def level(self, location_id: str, item_key: int) -> Level | None:
         """Reorder point and maximum of an item at a location."""
@@ -738,10 +755,27 @@ class Stock:
             if quantity > 0:
                 self._replenish_from_store(location.site, store, location, item, quantity, at)
         for site in self.world.sites:
+            self._move_late(site, d)
             self._count(site, d)
             if d.weekday() == 4:
                 self._expire(site, d)
         self._settle_negatives(d)
+
+    def _move_late(self, site: str, d: date) -> None:
+        """Q76: something is moved between the cut of the transaction file and the taking of the tables."""
+        if not self.world.sites[site].is_keyed_next_day or not self.plan.quirk("Q76", site, d, share=LATE_MOVES):
+            return
+        stream = self.chance.stream("late move", site, d)
+        store, core = self.location(site, "STR"), self.location(site, "ORC")
+        shelves = [
+            self.world.items[item_key]
+            for (location_id, item_key) in self._levels
+            if location_id == core.location_id
+            and self.balance(store.location_id, self.number(site, self.world.items[item_key])) > 4
+        ]
+        if shelves:
+            at = self.clock(site, d, 23, stream.integer(30, 38))
+            self._replenish_from_store(site, store, core, stream.pick(shelves), Decimal(stream.integer(1, 3)), at)
 
     def _restocked_at(self, location: Location, item: Item, d: date) -> datetime:
         """When a shelf is refilled on the evening of `d`; in the east now and then after midnight (Q90)."""
@@ -969,7 +1003,7 @@ class Stock:
                 continue
             quantity = sum(shelf.values(), ZERO)
             if self.materials is not None:
-                quantity -= self.materials.not_yet((location_id, number, owner))
+                quantity -= self.materials.not_yet((location_id, number, owner), d)
             if quantity >= 0 and self._recorded.get((location_id, number, owner)) == quantity:
                 continue
             self._recorded[(location_id, number, owner)] = quantity
@@ -1212,6 +1246,8 @@ class Stock:
     def _scan_row(
         self, scan: Scan, disposition: str, moved: Movement | None, posted_at: datetime | None = None
     ) -> None:
+        if self.world.sites[scan.site].stock_system != "pou":
+            return
         self._scans += 1
         posted = posted_at or (moved.posted_at if moved else scan.posted_at or scan.at + timedelta(minutes=3))
         expiry = self._expiry_text(scan)

@@ -80,6 +80,12 @@ def inventory_folder(posted_at: datetime) -> date:
     return local.date() + (DAY if (local.hour, local.minute) == (23, 59) else timedelta(0))
 
 
+def materials_folder(posted_at: datetime, clock: ZoneInfo) -> date:
+    """Business date of the MMIS file with what was keyed at a moment; files are cut at 23:30 on the site's clock."""
+    local = posted_at.astimezone(clock)
+    return local.date() + (DAY if (local.hour, local.minute) >= (23, 30) else timedelta(0))
+
+
 def cloud_folder(known_at: datetime) -> date:
     """UTC date of the first slot (0000, 0600, 1200, 1800) at or after the moment."""
     moment = known_at.astimezone(UTC).replace(microsecond=0)

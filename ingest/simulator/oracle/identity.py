@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from ingest.simulator.events import Item, World
+from ingest.simulator.events import Item, Site, World
 
 TRUSTED = Decimal("1.00")
 TRADE_ITEM = Decimal("0.98")
 CATALOGUE = Decimal("0.95")
 WEAK_CATALOGUE = Decimal("0.80")
+MATERIALS_CATALOGUE = 20  # characters of a catalogue number in the MMIS
 _STRIPPED = str.maketrans("", "", " -./")
 
 
@@ -26,11 +27,13 @@ _STRIPPED = str.maketrans("", "", " -./")
 class ItemNumber:
     """One item of one system's item master with the identifiers that this system delivers for it, errors included."""
 
-    system: str  # erp_lawson, erp_fusion, pou, ehr
-    item_no: str  # ITEM, cloud item number, POU item_no, SUPPLY_ID
+    system: str  # erp_lawson, erp_fusion, pou, mmis, ehr
+    item_no: str  # ITEM, cloud item number, POU item_no, MMIS ITEM_NO-IDB, SUPPLY_ID
     item_key: int | None  # the product that it truly is; for costs, never for identity
     is_active: bool = True
-    erp_item_nos: tuple[str, ...] = ()  # pou: erp_item_no; ehr: PRIMARY_EXT_ID and identities of type 10
+    erp_item_nos: tuple[
+        str, ...
+    ] = ()  # pou: erp_item_no; mmis: ITEM_NO of database 1; ehr: PRIMARY_EXT_ID and identities of type 10
     pou_item_nos: tuple[str, ...] = ()  # ehr: identities of type 20
     gtins: tuple[
         str, ...
@@ -43,7 +46,10 @@ class ItemNumber:
 
 def item_numbers(world: World) -> Iterator[ItemNumber]:
     """The item masters of all systems as they are delivered."""
+    databases = sorted({site.database: site for site in world.sites.values() if site.mmis_corp}.items())
     for item in world.items.values():
+        for database, site in databases:
+            yield from _materials_number(world, item, site, database)
         maker = world.manufacturers.get(item.manufacturer_id)
         for number in (item.legacy_no, *item.legacy_alias_nos):
             if number is not None:
@@ -111,6 +117,21 @@ def _inventory_numbers(item: Item) -> Iterator[ItemNumber]:
             manufacturer=item.pou_manufacturer_name,
             catalogue_number=item.catalogue_number,
             merged_into=item.pou_no if item.key % 2 else None,
+        )
+
+
+def _materials_number(world: World, item: Item, site: Site, database: int) -> Iterator[ItemNumber]:
+    """An item of an MMIS database: the first has the legacy numbers, in the second maker and catalogue number tell."""
+    number = item.stock_number(site)
+    if number is not None:
+        maker = world.manufacturers.get(item.manufacturer_id)
+        yield ItemNumber(
+            "mmis",
+            number,
+            item.key,
+            erp_item_nos=(item.mmis_no,) if database == 1 and item.mmis_no else (),
+            manufacturer=maker.name if maker else item.manufacturer_id,
+            catalogue_number=item.catalogue_number[:MATERIALS_CATALOGUE],
         )
 
 
@@ -202,10 +223,13 @@ class Identity:
     # ---------------------------------------------------------------------------------------------------- questions
 
     def resolve(self, system: str, item_no: str | None) -> Resolution:
-        """The best candidate of a source item, accepted or not."""
+        """The best candidate of a source item, accepted or not.
+
+        A number asked for as `pou` is one of the inventory system of its site: of the MMIS when it stands there.
+        """
         if not item_no:
             return NOTHING
-        key = (system, self._spelt(system, item_no))
+        key = self._named(system, item_no)
         if key not in self._resolved:
             self._resolved[key] = NOTHING  # a merge that leads back to itself resolves to nothing
             self._resolved[key] = self._best(*key)
@@ -223,13 +247,18 @@ class Identity:
 
     def master(self, system: str, item_no: str) -> ItemNumber | None:
         """The master record of a source item."""
-        return self._masters.get((system, self._spelt(system, item_no)))
+        return self._masters.get(self._named(system, item_no))
 
     def supply_of_pou(self, item_no: str) -> str | None:
         """The EHR supply whose identities name the item of the inventory system."""
         return self._supplies.get(item_no.strip())
 
     # ------------------------------------------------------------------------------------------------- golden items
+
+    def _named(self, system: str, item_no: str) -> tuple[str, str]:
+        key = (system, self._spelt(system, item_no))
+        in_materials = ("mmis", key[1])
+        return in_materials if system == "pou" and key not in self._masters and in_materials in self._masters else key
 
     @staticmethod
     def _spelt(system: str, item_no: str) -> str:

@@ -85,7 +85,8 @@ class MasterDataRules:
                 cost = self._view.inventory_cost(movement.site, movement.location_id, pou_item, day)
                 amount -= Fraction(movement.quantity_each) * cost
         if last is not None:
-            self._decide("pou", pou_item, resolution.confidence < limit("item_accept"), amount, last, docket)
+            system = self._view.world.sites[rows[0][1].site].stock_system
+            self._decide(system, pou_item, resolution.confidence < limit("item_accept"), amount, last, docket)
 
     @staticmethod
     def _decide(system: str, item_no: str, is_unmapped: bool, amount: Fraction, last: date, docket: Docket) -> None:

@@ -22,7 +22,7 @@ from ingest.simulator.oracle.view import Line, View
 
 ISSUES = ("ISSUE", "CONSIGN_USE", "WASTE")
 OWNED = ("STOCK", "NONSTOCK")
-MATURITY = timedelta(days=1)
+MATURITY = {"pou": timedelta(days=1), "mmis": timedelta(days=2)}  # from the surgery date, by inventory system
 SOON = timedelta(days=31)
 NONE = Decimal(0)
 
@@ -73,8 +73,13 @@ class UsageRules:
         """Whether an issue is one half of a restock transfer whose other half is known."""
         if movement.txn_type != "ISSUE" or not movement.ref_doc:
             return False
+        if movement.to_location_id is not None:
+            return True  # the MMIS names the par area with the issue
         other = self._restocked.get((movement.site, movement.ref_doc, movement.pou_item_no))
         return other is not None and other <= as_of
+
+    def _maturity(self, site: str) -> timedelta:
+        return MATURITY[self._world.sites[site].stock_system]
 
     def _movement_dates(self, movements: Known) -> Iterable[date]:
         for known, movement in movements:
@@ -87,7 +92,7 @@ class UsageRules:
         dates = set(self._view.cases[log_id].dates())
         for version in self._view.usage.get(log_id, {}).values():
             dates.update(version.dates())
-        dates.update(case.surgery_date + MATURITY for _, case in self._view.cases[log_id].rows)
+        dates.update(case.surgery_date + self._maturity(case.site) for _, case in self._view.cases[log_id].rows)
         return dates
 
     # -------------------------------------------------------------------------------------------------------- UI-01
@@ -163,7 +168,7 @@ class UsageRules:
                 issued -= taken
                 if self._view.is_posted(case):
                     taken += _consume(free, case.surgery_date, used - taken)
-                if as_of >= case.surgery_date + MATURITY:
+                if as_of >= case.surgery_date + self._maturity(case.site):
                     self._compare(case, supply_id, mine, judged, taken, tagged, docket)
 
     def _compare(
@@ -238,7 +243,11 @@ class UsageRules:
             groups[log, what].append((known, movement))
         for (log, golden), movements in groups.items():
             dates = set(self._movement_dates(movements))
-            dates |= self._log_dates(log) if log else {_day(movement) + MATURITY for _, movement in movements}
+            dates |= (
+                self._log_dates(log)
+                if log
+                else {_day(movement) + self._maturity(movement.site) for _, movement in movements}
+            )
             self._book.follow(dates, partial(self._issues_of, log, golden, movements))
 
     def _issues_of(self, log: str | None, golden: str, movements: Known, as_of: date, docket: Docket) -> None:
@@ -258,7 +267,7 @@ class UsageRules:
             if case is not None:
                 lines = self._view.lines(log, as_of)
                 documented = sum((line.quantity for line in lines if line.golden == golden), NONE)
-        if as_of < anchor + MATURITY:
+        if as_of < anchor + self._maturity(site):
             return
         net: dict[tuple[str, str], Decimal] = {}
         for movement in known:

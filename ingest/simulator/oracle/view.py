@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Generic, NamedTuple, TypeVar
 
 from ingest.simulator.events import Case, Item, Movement, UsageLine, World
-from ingest.simulator.oracle.calendar import Deliveries, local_date
+from ingest.simulator.oracle.calendar import DAY, Deliveries, local_date, materials_folder
 from ingest.simulator.oracle.costs import ChargePrices, UnitCosts
 from ingest.simulator.oracle.identity import Identity, item_numbers
 from ingest.simulator.oracle.tolerance import limit
@@ -92,10 +92,24 @@ class View:
         for line in world.usage:
             known = self.deliveries.known_on("ehr", line.known_at)
             self.usage[line.log_id].setdefault(line.usage_id, Versions()).add(known, line)
+        self._cut_short = {
+            (file.folder_date, file.path.split("/")[2])
+            for file in world.files
+            if file.system == "mmis" and file.is_truncated
+        }
         self.movements: list[tuple[date, Movement]] = [
-            (self.deliveries.known_on("pou", movement.posted_at), movement) for movement in world.movements
+            (self._movement_known(movement), movement) for movement in world.movements
         ]
         self._lines: dict[tuple[str, tuple[int, ...]], list[Line]] = {}
+
+    def _movement_known(self, movement: Movement) -> date:
+        site = self.world.sites[movement.site]
+        if site.stock_system == "pou":
+            return self.deliveries.known_on("pou", movement.posted_at)
+        folder = materials_folder(movement.posted_at, site.clock)
+        if (folder, f"db{site.database}") in self._cut_short:
+            folder += DAY  # without its trailer the file does not count; it is sent again the next evening
+        return max(folder, self.world.start)
 
     # -------------------------------------------------------------------------------------------------------- cases
 
