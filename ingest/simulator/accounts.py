@@ -126,6 +126,14 @@ def cloud_segments(segment1: str, role: str, department: str, intercompany: str 
     return (segment1, f"{department}0", BY_ROLE[role].cloud_account, "000", intercompany, "0000")
 
 
+def account_string(account: tuple[object, ...]) -> str:
+    """An account string as entity keys write it: legacy unit, account and sub account, or the cloud's six segments."""
+    if len(account) == 3:
+        unit, number, sub = account
+        return f"{unit}-{int(str(number)):06d}-{int(str(sub)):04d}"
+    return "-".join(str(segment) for segment in account)
+
+
 @cache
 def stable_number(text: str, base: int, digits: int) -> int:
     """Number that a text always has, `digits` long above `base`: for internal ids that several writers need."""
@@ -235,6 +243,15 @@ def add_business_days(day: date, count: int) -> date:
         if is_business_day(day):
             count -= 1
     return day
+
+
+# Workday of the next month on which a module of a ledger closes (landscape 3.1); GL: legacy, cloud.
+CLOSE_WORKDAYS: dict[str, tuple[int, int]] = {"HB": (1, 1), "PO": (2, 2), "AP": (2, 2), "INV": (3, 3), "GL": (6, 5)}
+
+
+def closes_on(last: date, module: str, legacy: bool) -> date:
+    """Day on which a module closes the period that ends on `last`."""
+    return add_business_days(last, CLOSE_WORKDAYS[module][0 if legacy else 1])
 
 
 def site_acct_unit(site: Site, role: str, department: str) -> str:

@@ -412,6 +412,10 @@ class Outbox:
         names = [column.name for column in extract.columns]
         return tuple(cells[names.index(name)] for name in extract.key)
 
+    def folder_of(self, system: str, extract: str, at: datetime) -> date:
+        """Date of the folder that carries a row which changes at the moment."""
+        return self._target(system, extract, at)[0]
+
     def _target(self, system: str, extract: str, at: datetime) -> tuple[date, str]:
         start = self.world.start
         if system in NIGHTLY:

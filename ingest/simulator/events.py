@@ -603,9 +603,11 @@ class Posting:
     subledger: str
     subledger_key: str
     known_at: datetime
-    is_withheld: bool = False  # defect: never reaches the ledger
+    is_withheld: bool = False  # never reaches the ledger; no import reference names it
     counterparty: str | None = None  # the site on the other side of DUE_FROM and DUE_TO
     rows: BulkRows | None = None  # the rows behind it, where it stands for many; else the one of `subledger_key`
+    posted_amount: Decimal | None = None  # what its journal took over, when that is not all
+    referenced_amount: Decimal | None = None  # amount of its import reference, when it is another
 
 
 @dataclass(frozen=True, slots=True)
@@ -626,6 +628,26 @@ class JournalLine:
     debit: Decimal
     credit: Decimal
     is_posted: bool
+    known_at: datetime
+    category: str = ""  # cloud
+    account: str = ""  # account string as entity keys write it
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """What a ledger states of one account string and month: opening balance and net movement, debits positive."""
+
+    erp: str
+    site: str
+    ledger: str  # as entity keys write it
+    account: str  # as entity keys write it
+    role: str
+    month: date  # first day
+    period: str  # name in the ledger's calendar
+    is_income: bool  # revenue or expense: opens a fiscal year at zero
+    opens_year: bool  # first period of the ledger's fiscal year
+    opening: Decimal
+    net: Decimal
     known_at: datetime
 
 
@@ -697,9 +719,12 @@ class World:
     payments: list[Payment] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
     journal_lines: list[JournalLine] = field(default_factory=list)
+    balances: list[AccountBalance] = field(default_factory=list)
     files: list[DeliveredFile] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     reference: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # ref extract -> rows, as delivered
+    late_reference: list[tuple[date, str, dict[str, str]]] = field(default_factory=list)  # folder, ref extract, row
+    stock_documents: dict[str, str] = field(default_factory=dict)  # txn_id -> ICTRANS key, where posting falls behind
 
     def items_by_supply_id(self) -> dict[str, Item]:
         """EHR supply id -> item."""

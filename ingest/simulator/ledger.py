@@ -1,8 +1,8 @@
 """Postings to journals in both ledgers, with their balances.
 
-Here: journal lines, import references, account strings, periods, balances, the opening position, manual journals, and
-what goes wrong in a ledger (GL-02, GL-05).
-Not here: the subledger rows themselves (purchasing, stock, charging).
+Here: journal lines, import references, account strings, periods, balances, the opening position.
+Not here: the subledger rows themselves (purchasing, stock, charging), what people enter (manual_journals), what goes
+wrong between the subledgers and the ledger (ledger_faults).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
@@ -26,6 +26,7 @@ from ingest.simulator.accounts import (
     INTERCOMPANY_ROLES,
     LEDGER_ID,
     Period,
+    account_string,
     add_business_days,
     cloud_adjustment_period,
     cloud_period,
@@ -36,23 +37,22 @@ from ingest.simulator.accounts import (
     is_business_day,
     legacy_account,
     legacy_period,
-    month_end,
     site_acct_unit,
 )
-from ingest.simulator.chance import Chance, Stream
+from ingest.simulator.chance import Chance
 from ingest.simulator.columns import dollars, text
 from ingest.simulator.delivery import Outbox, Row
 from ingest.simulator.desk import CHICAGO, at
-from ingest.simulator.events import BulkRows, JournalLine, Posting, Site, World
+from ingest.simulator.events import AccountBalance, JournalLine, Posting, Site, World
+from ingest.simulator.journals import CLOUD, LEGACY, ZERO, Balance, Entry, Journal, Line
+from ingest.simulator.ledger_faults import Import, LedgerFaults
 from ingest.simulator.legacy import waits_for_posting
+from ingest.simulator.manual_journals import ManualJournals
 from ingest.simulator.plan import DefectPlan
 
 if TYPE_CHECKING:
     import polars as pl
 
-LEGACY = "erp_lawson"
-CLOUD = "erp_fusion"
-ZERO = Decimal(0)
 OPENING_CASH = Decimal(50000000)
 CLOUD_SOURCES = {
     "RA": "Receipt Accounting",
@@ -64,112 +64,8 @@ CLOUD_SOURCES = {
     "MAN": "Manual",
 }
 CODES = {"PO": "PO", "IC": "IC", "AP": "AP", "HB": "HB", "CV": "CV"}
-RECEIVING_SYSTEMS = ("PO", "RA")
 REFERENCE_TABLES = frozenset({"RCV", "INV", "AP_DIST", "AP_PAY", "HB", "TO"})
-DEFECTIVE_SHARE = 0.6
-LEAST_DEFECTIVE = 5
-LEAST_CLEAN = 2
-WRONG_ACCOUNT_FROM = Decimal(25)
-MANUAL_WEEKDAYS = (0, 2, 3)
 STATISTICS_SHARE = 0.1
-
-
-@dataclass(slots=True)
-class Line:
-    """One line of a journal while it grows."""
-
-    number: int
-    account: tuple[object, ...]  # acct unit, account, sub; or the six segments
-    role: str
-    department: str
-    site: str
-    is_debit: bool
-    amount: Decimal = ZERO
-    to_company: int = 0
-
-
-@dataclass(slots=True)
-class Journal:
-    """One journal."""
-
-    erp: str
-    site: Site
-    source: str  # PO, IC, ..., GL-AC, GL-JE, cloud source
-    category: str
-    posting_date: date
-    header_id: int
-    control_group: int
-    je_type: str = "N"
-    is_manual: bool = False
-    is_posted: bool = True
-    reverses: int | None = None
-    name: str = ""
-    lines: dict[tuple[object, ...], Line] = field(default_factory=dict)
-    changed: dict[int, Line] = field(default_factory=dict)
-    references: list[tuple[int, str, str, Decimal]] = field(default_factory=list)  # line, table, key, signed amount
-    bulk_references: list[tuple[int, str, BulkRows, int]] = field(default_factory=list)  # line, table, rows, side
-    created_at: datetime | None = None
-
-    @property
-    def system(self) -> str:
-        """Legacy SYSTEM."""
-        return "GL" if self.source.startswith("GL-") else self.source
-
-    @property
-    def key(self) -> str:
-        """Journal as entity keys write it."""
-        if self.erp == CLOUD:
-            return str(self.header_id)
-        period = legacy_period(self.posting_date)
-        return f"{period.year}-{period.number}-{self.control_group}-{self.system}-{self.je_type}-1"
-
-    @property
-    def ledger(self) -> str:
-        """Ledger as entity keys write it."""
-        return str(LEDGER_ID) if self.erp == CLOUD else str(self.site.company)
-
-    @property
-    def entity(self) -> str:
-        """Entity key of the journal."""
-        return f"ledger={self.ledger}|journal={self.key}"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One side of a journal: role, department, signed amount (debit positive)."""
-
-    role: str
-    department: str
-    amount: Decimal
-    event: str = ""
-    counterparty: str | None = None  # site on the other side of DUE_FROM and DUE_TO
-
-
-@dataclass(slots=True)
-class Balance:
-    """Debits and credits of one account string by month, and what it opened with."""
-
-    role: str
-    site: str
-    account: tuple[object, ...]
-    opening: Decimal = ZERO
-    debits: dict[date, Decimal] = field(default_factory=dict)
-    credits: dict[date, Decimal] = field(default_factory=dict)
-
-    def add(self, month: date, is_debit: bool, amount: Decimal) -> None:
-        """Add a posted amount to a month."""
-        side = self.debits if is_debit else self.credits
-        side[month] = side.get(month, ZERO) + amount
-
-    def net(self, until: date, since: date | None = None) -> Decimal:
-        """Debits less credits of the months before `until`, from `since` on."""
-        total = sum(
-            (value for month, value in self.debits.items() if month < until and (since is None or month >= since)), ZERO
-        )
-        return total - sum(
-            (value for month, value in self.credits.items() if month < until and (since is None or month >= since)),
-            ZERO,
-        )
 
 
 class Ledger:
@@ -190,10 +86,10 @@ class Ledger:
         self._groups: dict[str, int] = {}
         self._links = 300000710000000
         self._accruals: dict[str, int] = {}
-        self._wrong: dict[tuple[str, date], date] = {}
-        self._explained: dict[tuple[str, date], tuple[str, date]] = {}
-        self._withheld: set[tuple[str, date]] = set()
         self._unposted: list[tuple[date, Journal]] = []
+        self._stated: dict[tuple[object, ...], tuple[Decimal, Decimal]] = {}  # legacy balances as delivered last
+        self.faults = LedgerFaults(world, plan, chance)
+        self._people = ManualJournals(self, self.faults)
         self._steps: list[tuple[datetime, int, Callable[[], None]]] = []
         self._step_count = 0
         self._months_sent: set[date] = set()
@@ -213,7 +109,7 @@ class Ledger:
                 ("CASH", OPENING_CASH),
                 ("FUND_BALANCE", -OPENING_CASH - stock[site.code]),
             ):
-                self._balance(site, role, "0000", "").opening += amount
+                self._balance(site, role, self._account(site, role, "0000", "")).opening += amount
         if any(site.erp == LEGACY for site in world.sites.values()):
             self.outbox.snapshot(LEGACY, "GLAMOUNTS", self._legacy_amounts)
         if any(site.erp == CLOUD for site in world.sites.values()):
@@ -221,7 +117,6 @@ class Ledger:
             self._send_account_strings(at(eve, 18))
             self._send_balances(world.start.replace(day=1), self._cloud_balances(), at(eve, 18))
             self._months_sent.add(world.start.replace(day=1))
-        self._plan_accrual_defects()
 
     def _send_account_strings(self, moment: datetime) -> None:
         for site in self._sites(CLOUD):
@@ -274,7 +169,7 @@ class Ledger:
         self._held = []
         by_moment: dict[datetime, list[Posting]] = defaultdict(list)
         for place in places:
-            self._choose_withheld(self.world.postings[place], d)
+            self.faults.choose_withheld(self.world.postings[place], d)
         for place in places:
             posting = self.world.postings[place]
             known = posting.known_at.astimezone(CHICAGO)
@@ -293,22 +188,26 @@ class Ledger:
                 continue
             if posting.amount == ZERO:
                 continue
-            if self._is_withheld(posting):
+            if self.faults.is_withheld(posting):
                 self.world.postings[place] = replace(posting, is_withheld=True)
                 continue
+            taken = self.faults.imported(posting)
+            if taken != Import(posting.amount, posting.amount):
+                posting = replace(posting, posted_amount=taken.posted, referenced_amount=taken.referenced)
+                self.world.postings[place] = posting
             by_moment[self._journal_time(posting, d)].append(posting)
             if posting.rows is not None:
                 self.world.postings[place] = replace(posting, rows=None)
         self._open_month(d)
         for moment, postings in by_moment.items():
-            self._plan_step(moment, partial(self._take_over, postings, moment))
+            self.plan_step(moment, partial(self._take_over, postings, moment))
         if is_business_day(d):
-            self._plan_step(at(d, 15, 20), partial(self._manual_journals, d))
-        self._plan_step(at(d, 22), partial(self._post_waiting, d))
+            self.plan_step(at(d, 15, 20), partial(self._people.enter, d))
+        self.plan_step(at(d, 22), partial(self._post_waiting, d))
         while self._steps:
             heapq.heappop(self._steps)[2]()
 
-    def _plan_step(self, moment: datetime, step: Callable[[], None]) -> None:
+    def plan_step(self, moment: datetime, step: Callable[[], None]) -> None:
         """Do something in its turn: what is shown later must hold what was shown before."""
         self._step_count += 1
         heapq.heappush(self._steps, (moment, self._step_count, step))
@@ -317,10 +216,10 @@ class Ledger:
         touched: dict[int, Journal] = {}
         for posting in postings:
             journal = self._journal_of(posting, moment)
-            self._enter(journal, self._entries(posting), posting)
+            self.enter(journal, self._entries(posting), posting)
             touched[id(journal)] = journal
         for journal in touched.values():
-            self._show(journal, moment)
+            self.show(journal, moment)
 
     @staticmethod
     def _journal_time(posting: Posting, d: date) -> datetime:
@@ -335,13 +234,15 @@ class Ledger:
         return min(slot.astimezone(CHICAGO) - timedelta(minutes=1), last)
 
     def _entries(self, posting: Posting) -> list[Entry]:
-        debit_role, credit_role = posting.debit_role, posting.credit_role
-        if "GRNI" in (debit_role, credit_role) and self._goes_astray(posting):
-            debit_role = "SUSPENSE" if debit_role == "GRNI" else debit_role
-            credit_role = "SUSPENSE" if credit_role == "GRNI" else credit_role
+        posted = posting.amount if posting.posted_amount is None else posting.posted_amount
+        referenced = posting.amount if posting.referenced_amount is None else posting.referenced_amount
+        event, other = posting.event, posting.counterparty
         return [
-            Entry(debit_role, posting.debit_department, posting.amount, posting.event, posting.counterparty),
-            Entry(credit_role, posting.credit_department, -posting.amount, posting.event, posting.counterparty),
+            Entry(role, department, sign * posted, event, other, referenced=sign * referenced)
+            for sign, role, department in (
+                (1, self.faults.account_of(posting.debit_role, posting), posting.debit_department),
+                (-1, self.faults.account_of(posting.credit_role, posting), posting.credit_department),
+            )
         ]
 
     # ------------------------------------------------------------------------------------------------------ journals
@@ -356,7 +257,7 @@ class Ledger:
         key = (posting.erp, site.code, source, category, posting.posting_date)
         journal = self._journals.get(key)
         if journal is None:
-            journal = self._new_journal(site, source, category, posting.posting_date, moment)
+            journal = self.new_journal(site, source, category, posting.posting_date, moment)
             self._journals[key] = journal
             if posting.event.startswith("E20") and posting.erp == LEGACY:
                 journal.je_type = "A"
@@ -364,10 +265,13 @@ class Ledger:
                 self._accruals[site.code] = journal.header_id
             elif posting.event == "E20r":
                 journal.reverses = self._accruals.get(site.code)
-            journal.is_posted = not self._stays_unposted(posting, journal)
+            if self.faults.stays_unposted(posting):
+                journal.is_posted = False
+                self.post_later(posting.posting_date + timedelta(days=2), journal)
         return journal
 
-    def _new_journal(self, site: Site, source: str, category: str, posting_date: date, moment: datetime) -> Journal:
+    def new_journal(self, site: Site, source: str, category: str, posting_date: date, moment: datetime) -> Journal:
+        """Open a journal with the next header and control group numbers."""
         self._headers += 1
         period = legacy_period(posting_date)
         group_key = f"{site.code}-{period.year}-{period.number}"
@@ -401,19 +305,21 @@ class Ledger:
         site = self.world.sites[counterparty]
         return site.segment1 or f"10{site.code[1]}"
 
-    def _balance(self, site: Site, role: str, department: str, event: str, counterparty: str | None = None) -> Balance:
-        account = self._account(site, role, department, event, counterparty)
+    def _balance(self, site: Site, role: str, account: tuple[object, ...]) -> Balance:
         key = (site.erp, site.code, *account)
         if key not in self._balances:
             self._balances[key] = Balance(role, site.code, account)
         return self._balances[key]
 
-    def _enter(self, journal: Journal, entries: Iterable[Entry], posting: Posting | None = None) -> None:
+    def enter(self, journal: Journal, entries: Iterable[Entry], posting: Posting | None = None) -> None:
+        """Add entries to the lines of a journal, and to the balances once it is posted."""
         for entry in entries:
             if entry.amount == ZERO:
                 continue
             is_debit = entry.amount > 0
-            account = self._account(journal.site, entry.role, entry.department, entry.event, entry.counterparty)
+            account = entry.account or self._account(
+                journal.site, entry.role, entry.department, entry.event, entry.counterparty
+            )
             key = (*account, is_debit)
             line = journal.lines.get(key)
             if line is None:
@@ -426,11 +332,27 @@ class Ledger:
             line.amount += abs(entry.amount)
             journal.changed[line.number] = line
             if journal.is_posted:
-                self._balance(journal.site, entry.role, entry.department, entry.event, entry.counterparty).add(
-                    journal.posting_date.replace(day=1), is_debit, abs(entry.amount)
-                )
+                self._move(journal, entry, account, is_debit)
             if posting is not None and journal.erp == CLOUD and posting.subledger in REFERENCE_TABLES:
                 self._references_of(journal, line, posting, entry)
+
+    def _move(self, journal: Journal, entry: Entry, account: tuple[object, ...], is_debit: bool) -> None:
+        """Let the balance of an account take over what a journal posts to it."""
+        month = journal.posting_date.replace(day=1)
+        balance = self._balance(journal.site, entry.role, account)
+        key = self._balance_key(balance, month)
+        if self.faults.misses_journal(journal.erp, entry.role, key, journal.posting_date):
+            self.plan.note("GL-14", key, journal.site.code, False, "balance misses a posting")
+            return
+        balance.add(month, is_debit, abs(entry.amount))
+
+    def _balance_key(self, balance: Balance, month: date) -> str:
+        """An account string and month as entity keys write them."""
+        site = self.world.sites[balance.site]
+        legacy = isinstance(balance.account[1], int)
+        period = legacy_period(month) if legacy else cloud_period(month)
+        ledger = site.company if legacy else LEDGER_ID
+        return f"ledger={ledger}|account={account_string(balance.account)}|period={period.name}"
 
     def _references_of(self, journal: Journal, line: Line, posting: Posting, entry: Entry) -> None:
         if posting.rows is not None:
@@ -440,24 +362,26 @@ class Ledger:
         key = posting.subledger_key
         if posting.subledger == "INV":
             key = str(inventory_transaction_id(posting.subledger_key))
-        journal.references.append((line.number, posting.subledger, key, entry.amount))
+        amount = entry.amount if entry.referenced is None else entry.referenced
+        journal.references.append((line.number, posting.subledger, key, amount))
 
     # ------------------------------------------------------------------------------------------------------- showing
 
-    def _show(self, journal: Journal, moment: datetime) -> None:
+    def show(self, journal: Journal, moment: datetime) -> None:
         """Emit what changed of a journal, and the balances it moved."""
         if journal.erp == LEGACY:
             self._show_legacy(journal, moment)
         else:
             self._show_cloud(journal, moment)
         for line in journal.changed.values():
-            self._record(journal, line, moment)
+            self.record(journal, line, moment)
         if journal.erp == CLOUD and journal.is_posted:
             moved = [self._balances[(CLOUD, journal.site.code, *line.account)] for line in journal.changed.values()]
             self._send_moved(journal.posting_date, moved, moment)
         journal.changed = {}
 
-    def _record(self, journal: Journal, line: Line, moment: datetime) -> None:
+    def record(self, journal: Journal, line: Line, moment: datetime) -> None:
+        """Remember a line as the ledger holds it from the moment on."""
         site = journal.site
         self.world.journal_lines.append(
             JournalLine(
@@ -476,6 +400,8 @@ class Ledger:
                 credit=ZERO if line.is_debit else line.amount,
                 is_posted=journal.is_posted,
                 known_at=moment,
+                category=journal.category if journal.erp == CLOUD else "",
+                account=account_string(line.account),
             )
         )
 
@@ -617,6 +543,12 @@ class Ledger:
         if month in self._months_sent or not self._sites(CLOUD) or d < self.world.start:
             return
         self._months_sent.add(month)
+        for balance in self._cloud_balances():
+            key = self._balance_key(balance, month - timedelta(days=1))
+            if self.faults.opens_wrong(balance.role, key, d):
+                stream = self.chance.stream("opens wrong", *balance.account, month)
+                balance.misrolled[month] = stream.decimal(15, 900)
+                self.plan.note("GL-14", key, balance.site, False, "next month opens with another balance")
         self._send_balances(month, self._cloud_balances(), at(d, 6, 10))
 
     def _send_moved(self, posting_date: date, moved: list[Balance], moment: datetime) -> None:
@@ -637,6 +569,8 @@ class Ledger:
                 begin = balance.net(month, year_start)
             elif balance.role == "FUND_BALANCE":
                 begin += self._closed_income(CLOUD, balance.site, year_start)
+            begin += sum((off for since, off in balance.misrolled.items() if since <= month), ZERO)
+            self._state(balance, period, begin, balance.month_net(month), moment)
             segments = tuple(str(part) for part in balance.account)
             row: dict[str, str | int | Decimal | datetime] = {
                 "LedgerId": LEDGER_ID,
@@ -698,13 +632,44 @@ class Ledger:
                     "DB_BEG_BAL": max(begin, ZERO),
                     "CR_BEG_BAL": min(begin, ZERO),
                 }
+                opening = begin
                 for number in range(1, 14):
                     month = date(year - 1, 9 + number, 1) if number <= 3 else date(year, min(number, 12) - 3, 1)
                     adjustment = number == 13
+                    if not adjustment and month <= d and month >= self.world.start.replace(day=1):
+                        self._state_legacy(balance, month, opening, d)
+                    opening += ZERO if adjustment else balance.month_net(month)
                     row[f"DB_AMOUNT_{number:02d}"] = ZERO if adjustment else balance.debits.get(month, ZERO)
                     row[f"CR_AMOUNT_{number:02d}"] = ZERO if adjustment else -balance.credits.get(month, ZERO)
                 rows.append(row)
         return rows
+
+    def _state_legacy(self, balance: Balance, month: date, opening: Decimal, d: date) -> None:
+        """Remember what the night's snapshot says of a month, when it says something new."""
+        stated = (opening, balance.month_net(month))
+        if self._stated.get((balance.site, *balance.account, month)) != stated:
+            self._stated[balance.site, *balance.account, month] = stated
+            self._state(balance, legacy_period(month), *stated, at(d, 23, 58))
+
+    def _state(self, balance: Balance, period: Period, opening: Decimal, net: Decimal, moment: datetime) -> None:
+        site = self.world.sites[balance.site]
+        legacy = isinstance(balance.account[1], int)
+        self.world.balances.append(
+            AccountBalance(
+                erp=LEGACY if legacy else CLOUD,
+                site=balance.site,
+                ledger=str(site.company if legacy else LEDGER_ID),
+                account=account_string(balance.account),
+                role=balance.role,
+                month=period.first,
+                period=period.name,
+                is_income=BY_ROLE[balance.role].account_type in "RX",
+                opens_year=period.number == 1,
+                opening=opening,
+                net=net,
+                known_at=moment,
+            )
+        )
 
     def _periods(self, d: date) -> list[Row]:
         rows: list[Row] = []
@@ -732,202 +697,27 @@ class Ledger:
             "GlPeriodStatusesClosingStatus": status,
         }
 
-    # ------------------------------------------------------------------------------------------------ defects: GL-02
+    # ------------------------------------------------------------------------------------ what waits for its posting
 
-    def _plan_accrual_defects(self) -> None:
-        """Choose the months of each site in which a receipt reaches a wrong account, and what explains the others."""
-        spans = []
-        month = self.world.start.replace(day=1)
-        while month <= self.world.end:
-            first, last = max(month, self.world.start), min(month_end(month), self.world.end)
-            if (last - first).days >= 7:
-                spans += [(site, month, first, last) for site in self.world.sites]
-            month = month_end(month) + timedelta(days=1)
-        stream = self.chance.stream("accrual defects")
-        chosen = stream.sample(spans, len(spans))
-        wanted = max(LEAST_DEFECTIVE, round(len(chosen) * DEFECTIVE_SHARE))
-        wanted = max(min(wanted, len(chosen) - LEAST_CLEAN), len(chosen) // 2) if self.plan.defects else 0
-        kinds = ("manual", "withheld", "unposted")
-        for place, (site, month, first, last) in enumerate(chosen):
-            span = max((last - first).days - 5, 1)
-            day = first + timedelta(days=2 + stream.integer(0, span - 1))
-            if place < wanted:
-                self._wrong[(site, month)] = day
-            elif self.plan.defects:
-                self._explained[(site, month)] = (kinds[(place - wanted) % len(kinds)], day)
-
-    def _note_period(self, site: str, month: date, near: bool, reason: str) -> None:
-        self.plan.note("GL-02", f"facility={site}|period={month:%Y-%m}", site, near, reason)
-
-    def _goes_astray(self, posting: Posting) -> bool:
-        """Whether the accrual side of a receipt lands on the suspense account."""
-        month = posting.posting_date.replace(day=1)
-        day = self._wrong.get((posting.site, month))
-        if day is None or posting.posting_date < day or abs(posting.amount) < WRONG_ACCOUNT_FROM:
-            return False
-        if posting.event not in ("E01", "E02", "E03", "E05"):
-            return False
-        del self._wrong[(posting.site, month)]
-        self._note_period(posting.site, month, False, "accrual posted to suspense")
-        return True
-
-    def _choose_withheld(self, posting: Posting, d: date) -> None:
-        """Whether the receipts of this day become the batch that never reaches the ledger (explained by GL-10)."""
-        if posting.system not in RECEIVING_SYSTEMS or posting.posting_date != d:
-            return
-        month = d.replace(day=1)
-        kind, day = self._explained.get((posting.site, month), ("", date.max))
-        if kind == "withheld" and d >= day and "GRNI" in (posting.debit_role, posting.credit_role):
-            del self._explained[(posting.site, month)]
-            self._withheld.add((posting.site, d))
-            self._note_period(posting.site, month, True, "batch missing in the ledger")
-
-    def _is_withheld(self, posting: Posting) -> bool:
-        return posting.system in RECEIVING_SYSTEMS and (posting.site, posting.posting_date) in self._withheld
-
-    def _stays_unposted(self, posting: Posting, journal: Journal) -> bool:
-        """Whether a receipt journal waits a few days for its posting (explained as not yet posted)."""
-        month = posting.posting_date.replace(day=1)
-        kind, day = self._explained.get((posting.site, month), ("", date.max))
-        if kind != "unposted" or posting.system not in RECEIVING_SYSTEMS or posting.posting_date < day:
-            return False
-        del self._explained[(posting.site, month)]
-        self._unposted.append((posting.posting_date + timedelta(days=2), journal))
-        self._note_period(posting.site, month, True, "journal not yet posted")
-        return True
+    def post_later(self, due: date, journal: Journal) -> None:
+        """Post a journal on a later day."""
+        self._unposted.append((due, journal))
 
     def _post_waiting(self, d: date) -> None:
         for due, journal in [entry for entry in self._unposted if entry[0] <= d]:
             self._unposted.remove((due, journal))
             self._post_now(journal)
-            self._show(journal, at(d, 22))
+            self.show(journal, at(d, 22))
 
     def _post_now(self, journal: Journal) -> None:
         journal.is_posted = True
-        month = journal.posting_date.replace(day=1)
         for line in journal.lines.values():
             journal.changed[line.number] = line
-            key = (journal.erp, journal.site.code, *line.account)
-            balance = self._balances.setdefault(key, Balance(line.role, journal.site.code, line.account))
-            balance.add(month, line.is_debit, line.amount)
+            balance = self._balance(journal.site, line.role, line.account)
+            balance.add(journal.posting_date.replace(day=1), line.is_debit, line.amount)
 
-    # ------------------------------------------------------------------------------------------- manual journals, GL-05
-
-    def _manual_journals(self, d: date) -> None:
-        sites = list(self.world.sites.values())
-        for site in self.chance.stream("manual journals", d).sample(sites, len(sites)):
-            stream = self.chance.stream("manual journals", site.code, d)
-            self._manual_on_accrual(site, d, stream)
-            if d.weekday() not in MANUAL_WEEKDAYS or d < self.world.start:
-                continue
-            departments = [name for name in site.departments if name not in ("0000", "8020")]
-            if len(departments) < 2:
-                continue
-            amount = stream.decimal(80, 2600)
-            source, target = stream.sample(departments, 2)
-            entries = [Entry("SUPPLY_EXP", target, amount), Entry("SUPPLY_EXP", source, -amount)]
-            journal = self._manual(site, d)
-            if self.plan.wants("GL-05", True, journal.entity, d, "amount"):
-                off = stream.decimal(1, 400)
-                entries[1] = Entry("SUPPLY_EXP", source, -(amount - off))
-                self.plan.note("GL-05", journal.entity, site.code, False, "credit too small")
-            elif self.plan.wants("GL-05", True, journal.entity, d, "one-sided"):
-                entries = [Entry("FREIGHT", "8020", amount)]
-                self.plan.note("GL-05", journal.entity, site.code, False, "credit lost")
-            elif self.plan.wants("GL-05", False, journal.entity, d, "many lines"):
-                entries = self._spread(departments, source, amount, stream)
-                self.plan.note("GL-05", journal.entity, site.code, True, "balanced over many lines")
-            elif site.erp == CLOUD and self.plan.wants("GL-05", False, journal.entity, d, "line deleted"):
-                self._corrected_draft(journal, target, source, departments, amount, d)
-                continue
-            elif site.erp == CLOUD and self.plan.wants("GL-05", False, journal.entity, d, "deleted"):
-                self._deleted_draft(journal, entries, d)
-                continue
-            self._enter(journal, entries)
-            self._show(journal, at(d, 15, 20))
-
-    def _manual(self, site: Site, d: date) -> Journal:
-        source = "GL-JE" if site.erp == LEGACY else "Manual"
-        journal = self._new_journal(site, source, "" if site.erp == LEGACY else "Manual", d, at(d, 15))
-        journal.is_manual = True
-        journal.name = f"Reclass supplies {d:%Y-%m-%d}"
-        return journal
-
-    def _manual_on_accrual(self, site: Site, d: date, stream: Stream) -> None:
-        month = d.replace(day=1)
-        kind, day = self._explained.get((site.code, month), ("", date.max))
-        if kind != "manual" or d < day:
-            return
-        del self._explained[(site.code, month)]
-        amount = stream.decimal(120, 900)
-        journal = self._manual(site, d)
-        journal.name = f"Write off old receipts {d:%Y-%m-%d}"
-        self._enter(journal, [Entry("GRNI", "0000", amount), Entry("PPV", "8020", -amount)])
-        self._show(journal, at(d, 15, 20))
-        self._note_period(site.code, month, True, "manual journal on the account")
-
-    @staticmethod
-    def _spread(departments: list[str], source: str, amount: Decimal, stream: Stream) -> list[Entry]:
-        """A journal that spreads an amount over departments with odd cents."""
-        shares = [name for name in departments if name != source]
-        parts = [(amount / len(shares)).quantize(Decimal("0.01")) for _ in shares]
-        parts[-1] = amount - sum(parts[:-1], ZERO)
-        credit_parts = [(amount * Decimal("0.37")).quantize(Decimal("0.01"))]
-        credit_parts.append(amount - credit_parts[0])
-        return [
-            *(Entry("SUPPLY_EXP", name, part) for name, part in zip(shares, parts, strict=True)),
-            Entry("SUPPLY_EXP", source, -credit_parts[0]),
-            Entry("FREIGHT", "8020", -credit_parts[1]),
-        ]
-
-    def _corrected_draft(
-        self, journal: Journal, target: str, source: str, departments: list[str], amount: Decimal, d: date
-    ) -> None:
-        """Near miss of GL-05: a draft of three lines loses one, and another takes over its amount (Q100)."""
-        third = next(name for name in departments if name not in (target, source))
-        part = (amount * Decimal("0.4")).quantize(Decimal("0.01"))
-        journal.is_posted = False
-        self._enter(
-            journal,
-            [
-                Entry("SUPPLY_EXP", target, amount),
-                Entry("SUPPLY_EXP", source, -(amount - part)),
-                Entry("SUPPLY_EXP", third, -part),
-            ],
-        )
-        self._show(journal, at(d, 15, 20))
-        self._plan_step(at(d, 21), partial(self._move_amount, journal, third, source, amount, at(d, 21)))
-        self._unposted.append((d + timedelta(days=1), journal))
-        self.plan.note("GL-05", journal.entity, journal.site.code, True, "line of a draft deleted")
-
-    def _move_amount(self, journal: Journal, third: str, source: str, amount: Decimal, evening: datetime) -> None:
-        removed = next(line for line in journal.lines.values() if line.department == third)
-        kept = next(line for line in journal.lines.values() if line.department == source)
-        kept.amount = amount
-        self._forget(journal, removed, evening)
-        journal.changed[kept.number] = kept
-        self._show(journal, evening)
-
-    def _deleted_draft(self, journal: Journal, entries: list[Entry], d: date) -> None:
-        """Near miss of GL-05: a draft that is deleted before it is posted (Q100)."""
-        journal.is_posted = False
-        self._enter(journal, entries)
-        self._show(journal, at(d, 15, 20))
-        self._plan_step(at(d, 21), partial(self._forget_all, journal, at(d, 21)))
-        self.plan.note("GL-05", journal.entity, journal.site.code, True, "draft deleted")
-
-    def _forget_all(self, journal: Journal, evening: datetime) -> None:
-        for line in list(journal.lines.values()):
-            self._forget(journal, line, evening)
-        self._deleted("GL_JE_HEADERS", journal.header_id, None, evening)
-
-    def _forget(self, journal: Journal, line: Line, moment: datetime) -> None:
-        line.amount = ZERO
-        self._record(journal, line, moment)
-        journal.lines = {key: entry for key, entry in journal.lines.items() if entry is not line}
-        self._deleted("GL_JE_LINES", journal.header_id, line.number, moment)
-
-    def _deleted(self, extract: str, key: int, second: int | None, moment: datetime) -> None:
+    def deleted(self, extract: str, key: int, second: int | None, moment: datetime) -> None:
+        """Tell that a record of the cloud ERP is gone (Q100)."""
         row = {
             "EXTRACT": extract,
             "KEY1": str(key),

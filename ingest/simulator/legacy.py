@@ -8,11 +8,13 @@ Not here: GLTRANS and GLAMOUNTS (ledger), what the documents are (purchasing), f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
 from ingest.simulator.accounts import (
     ACCOUNTS,
+    BY_ROLE,
     CDC_COMPANY,
     DEPARTMENT_NAMES,
     SPLIT_DEPARTMENT,
@@ -36,6 +38,7 @@ from ingest.simulator.documents import (
     RequisitionLine,
 )
 from ingest.simulator.events import Item, Movement, Site
+from ingest.simulator.new_units import new_units
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.receiving import Receiving
 from ingest.simulator.transfers import Transfers
@@ -49,12 +52,20 @@ ORDER_SEQUENCE = {"REG": 1, "BO": 2, "BR": 3, "SVC": 4}
 MESSAGES = {"COST": "COST", "QTY": "QTY", "NOREC": "NOREC"}
 DISTRIBUTION_TYPES = {"ACCRUAL": "ITEM", "ITEM": "ITEM", "IPV": "PPV", "FREIGHT": "FRT", "TAX": "TAX", "TOL": "TOL"}
 WAITING_EVENTS = ("E09", "E10")
+MONTH_END_SHARE = 0.4
 FIRST_DAY = date(2024, 10, 1)
 
 
 def waits_for_posting(plan: DefectPlan, event: str | None, txn_id: str, posted: date) -> bool:
-    """Whether an issue is still unposted when the night's extract runs (Q91); never over a month end."""
-    return event in WAITING_EVENTS and posted != month_end(posted) and plan.quirk("Q91", txn_id)
+    """Whether an issue is still unposted when the night's extract runs (Q91).
+
+    Over a month end it is posted outside its period, which is a defect (GL-07).
+    """
+    if event not in WAITING_EVENTS:
+        return False
+    if posted == month_end(posted):
+        return plan.defects and plan.quirk("Q91", "month end", txn_id, share=MONTH_END_SHARE)
+    return plan.quirk("Q91", txn_id)
 
 
 def other_sides(movements: Iterable[Movement]) -> dict[str, str]:
@@ -104,6 +115,7 @@ class LegacyErp:
         self._received_today: dict[tuple[str, int], OrderLine] = {}
         self._issue_costs: dict[tuple[str, int], tuple[date, Decimal]] = {}
         self.transfers: Transfers | None = None
+        self._new_units = new_units(desk.world, desk.plan, desk.chance)
 
     # ------------------------------------------------------------------------------------------------------- opening
 
@@ -359,7 +371,9 @@ class LegacyErp:
                     }
 
     def _chart(self) -> Iterator[Row]:
-        for account in ACCOUNTS:
+        subs = sorted({unit.sub for unit in self._new_units if unit.sub})
+        new_subs = [replace(BY_ROLE["SUPPLY_EXP"], legacy_sub=sub) for sub in subs]
+        for account in (*ACCOUNTS, *new_subs):
             if account.legacy_account:
                 yield {
                     "CHART_NAME": GROUP,
@@ -376,13 +390,21 @@ class LegacyErp:
             for department in ("0000", *(name for name in site.departments if name != "0000")):
                 splits = ("", SPLIT_DIGIT) if department == SPLIT_DEPARTMENT else ("",)
                 for split in splits:
-                    yield {
-                        "COMPANY": site.company,
-                        "ACCT_UNIT": acct_unit(site.company, department) + split,
-                        "DESCRIPTION": f"{DEPARTMENT_NAMES[department]}{' implants' if split else ''}"[:30],
-                        "ACTIVE_STATUS": "A",
-                        "POSTING_FLAG": "P",
-                    }
+                    name = f"{DEPARTMENT_NAMES[department]}{' implants' if split else ''}"
+                    yield self._unit(site.company, acct_unit(site.company, department) + split, name)
+            for unit in self._new_units:
+                if unit.site == site.code and not unit.sub:
+                    yield self._unit(site.company, unit.unit, f"{DEPARTMENT_NAMES[unit.department]} new")
+
+    @staticmethod
+    def _unit(company: int, unit: str, name: str) -> Row:
+        return {
+            "COMPANY": company,
+            "ACCT_UNIT": unit,
+            "DESCRIPTION": name[:30],
+            "ACTIVE_STATUS": "A",
+            "POSTING_FLAG": "P",
+        }
 
     # --------------------------------------------------------------------------------------------------------- stock
 
@@ -478,6 +500,10 @@ class LegacyErp:
         else:
             first_posted = movement.posted_at.astimezone(CHICAGO).date()
             document, line = self._document(site, first_posted, movement.txn_id)
+        if posted_on.month != movement.happened_at.astimezone(CHICAGO).month:
+            self.desk.world.stock_documents[movement.txn_id] = (
+                f"{site.company}-{location.erp_code}-{system}-{doc_type}-{document.lstrip(' 0')}-0-{line}"
+            )
         row: dict[str, str | int | Decimal | date | None] = {
             "COMPANY": site.company,
             "LOCATION": location.erp_code,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from ingest.simulator.accounts import add_business_days, is_business_day
+from ingest.simulator.accounts import add_business_days, closes_on, is_business_day, month_end
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import (
     ZERO,
@@ -116,7 +116,7 @@ class Payables:
             order=order,
             invoice_date=invoice_date,
             due_date=invoice_date + timedelta(days=supplier.terms_days),
-            posting_date=moment.date(),
+            posting_date=self._accounting_date(site, invoice_date, moment),
             entered_at=moment,
             source=source or stream.weighted((("EDI", 0.8), ("OCR", 0.12), ("MAN", 0.08))),
             amount=ZERO,
@@ -142,6 +142,18 @@ class Payables:
         if not cancelled:
             self._plan_payment(invoice)
         return invoice
+
+    def _accounting_date(self, site: Site, invoice_date: date, moment: datetime) -> date:
+        """Day of entry; the last day of the invoice's month while payables still has that open (landscape 7.4)."""
+        entered, last = moment.date(), month_end(invoice_date)
+        if entered <= last:
+            return entered
+        landed = self.desk.outbox.folder_of(site.erp, "APINVOICE", moment)
+        if landed > closes_on(last, "AP", site.erp == "erp_lawson"):
+            return entered
+        if self.desk.plan.wants("GL-07", True, site.code, entered, f"invoice {site.erp}"):
+            return entered
+        return last
 
     def _add_lines(
         self,

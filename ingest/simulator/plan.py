@@ -41,6 +41,7 @@ LEAD_DAYS: dict[str, int] = {
     "M3-07": 22,
     "GL-02": 8,
     "GL-05": 8,
+    "GL-07": 3,
     "MDM-01": 8,
     "INT-02": 4,
     "INT-03": 4,
@@ -103,6 +104,21 @@ FLOORS: dict[tuple[str, bool, str], int] = {
     ("INT-03", True, "old window again"): 3,
 }
 FLOORS |= {
+    (rule, True, f"{kind} {erp}"): 3
+    for rule, kinds in (
+        ("GL-08", ("GRNI", "INV_ASSET", "AP_CONTROL")),
+        ("GL-10", ("row lost", "amount cut")),
+        ("GL-14", ("journal missed",)),
+    )
+    for kind in kinds
+    for erp in ("erp_lawson", "erp_fusion")
+}
+FLOORS |= {
+    ("GL-07", True, "invoice erp_lawson"): 3,
+    ("GL-07", True, "invoice erp_fusion"): 3,
+    ("GL-07", True, "receipt"): 2,
+    ("GL-10", True, "reference altered"): 3,
+    ("GL-14", True, "not rolled forward"): 2,
     ("UC-10", False, "on the day"): 3,
     ("UC-10", False, "day 00"): 3,
     ("UC-04", False, "two used, two charges"): 3,

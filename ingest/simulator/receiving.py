@@ -7,9 +7,10 @@ Not here: when goods arrive (fulfilment), invoices (payables), quantities on han
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from ingest.simulator.accounts import next_business_day
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import Order, OrderLine, Receipt, cents
 
@@ -48,12 +49,7 @@ class Receiving:
         number = self._number(order)
         stream = desk.chance.stream("receipt", order.po_key, number)
         tomorrow = moment.date() + timedelta(days=1)
-        waits = (
-            legacy
-            and may_wait
-            and tomorrow.month == moment.month
-            and desk.plan.quirk(LATE_RELEASE, order.po_key, number, share=0.04)
-        )
+        release = self._release_day(order, number, moment) if legacy and may_wait else None
         shipment = f"SH{stream.integer(10000000, 99999999)}" if stream.flag(0.6 if legacy else 0.85) else None
         receipts = []
         for place, (line, quantity) in enumerate(deliveries, start=1):
@@ -67,7 +63,7 @@ class Receiving:
                 receipt_date=moment.date(),
                 posting_date=moment.date(),
                 at=moment,
-                is_released=not waits,
+                is_released=release is None,
                 is_automatic=automatic,
                 shipment_id=None if automatic else shipment,
                 lot=line.lot,
@@ -77,10 +73,11 @@ class Receiving:
             if not legacy and not automatic and stream.flag(PUT_AWAY_LATER) and tomorrow.month == moment.month:
                 receipt.deliver_at = at(tomorrow, 5, 40)
             receipts.append(receipt)
-            if waits:
+            if release is not None:
                 desk.record_receipt(receipt, moment)
                 desk.writer(order.site).receipt(receipt, moment)
-                desk.schedule(at(tomorrow, 5, 35), lambda r=receipt: self._release(r))  # type: ignore[misc]
+                due = at(release, 5, 35)
+                desk.schedule(due, lambda r=receipt, due=due: self._release(r, due))  # type: ignore[misc]
             else:
                 self._book(receipt, moment)
         return receipts
@@ -123,8 +120,18 @@ class Receiving:
         self._book(change, moment)
         return change
 
-    def _release(self, receipt: Receipt) -> None:
-        moment = at(receipt.at.date() + timedelta(days=1), 5, 35)
+    def _release_day(self, order: Order, number: int, moment: datetime) -> date | None:
+        """Day on which a receipt that waits is released; over a month end that is a defect (GL-07)."""
+        desk = self.desk
+        tomorrow = moment.date() + timedelta(days=1)
+        if tomorrow.month == moment.month and desk.plan.quirk(LATE_RELEASE, order.po_key, number, share=0.04):
+            return tomorrow
+        opening = next_business_day(tomorrow)
+        if opening.month != moment.month and desk.plan.wants("GL-07", True, order.po_key, moment.date(), "receipt"):
+            return opening
+        return None
+
+    def _release(self, receipt: Receipt, moment: datetime) -> None:
         receipt.is_released = True
         receipt.posting_date = moment.date()
         self._book(receipt, moment)

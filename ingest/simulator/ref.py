@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from ingest.simulator.accounts import CLOSE_WORKDAYS, closes_on
 from ingest.simulator.chance import Chance
 from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
 from ingest.simulator.events import World
 from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, SITES, Masters, npi
 from ingest.simulator.mmis import vendor_id
+from ingest.simulator.new_units import NewUnit, new_units
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.price_files import MASTERS_SINCE
 
@@ -86,6 +88,7 @@ class Reference:
         self.outbox = outbox
         self.plan = plan
         self.chance = chance
+        self._new_units = new_units(world, plan, chance)
 
     def opening(self, d: date) -> None:
         """Register every reference file; unchanged ones are sent once."""
@@ -112,8 +115,12 @@ class Reference:
         for name, build in builders.items():
             rows = list(build())
             self.world.reference[name] = [{column: _text(value) for column, value in row.items()} for row in rows]
-            late = self._late_cost_centre(rows) if name == "COST_CENTER_MAP" else None
-            self.outbox.snapshot("ref", name, _Sent(rows, late, d + timedelta(days=LATE_MAPPING_DAYS)))
+            late: list[tuple[date, Row]] = []
+            if name == "COST_CENTER_MAP":
+                units = self._late_units()
+                late = [*self._late_cost_centre(rows, d), *units]
+                rows += [row for _, row in units]
+            self.outbox.snapshot("ref", name, _Sent(rows, late))
         self._send_devices(d)
         self._send_closes(d)
 
@@ -249,8 +256,8 @@ class Reference:
                 if (site.erp == "erp_lawson") == legacy
             ]
             for entity in entities:
-                for module, workday in (("HB", 1), ("PO", 2), ("AP", 2), ("INV", 3), ("GL", 6 if legacy else 5)):
-                    at = datetime.combine(_workday_after(end, workday), time(17), CHICAGO)
+                for module in CLOSE_WORKDAYS:
+                    at = datetime.combine(closes_on(end, module, legacy), time(17), CHICAGO)
                     rows.append(
                         (
                             at,
@@ -267,9 +274,12 @@ class Reference:
                         )
                     )
         opening = datetime.combine(d, time(12), CHICAGO)
-        for at, row in sorted(rows, key=lambda entry: entry[0]):
-            if at.date() <= self.world.end:
-                self.outbox.emit("ref", "PERIOD_CLOSE", row, max(at, opening))
+        sent = [(at, row) for at, row in sorted(rows, key=lambda entry: entry[0]) if at.date() <= self.world.end]
+        self.world.reference["PERIOD_CLOSE"] = [
+            {column: _text(value) for column, value in row.items()} for _, row in sent
+        ]
+        for at, row in sent:
+            self.outbox.emit("ref", "PERIOD_CLOSE", row, max(at, opening))
 
     def _cost_centres(self) -> Iterable[Row]:
         for code, site in SITES.items():
@@ -297,6 +307,9 @@ class Reference:
                         "source_code": "00000" if department == "0000" else f"{department}0",
                         **shared,
                     }
+                for new in self._new_units:
+                    if (new.site, new.department, new.fate) == (code, department, "mapped in time"):
+                        yield self._unit_row(new)
                 if department != "0000":
                     if site.is_hospital:
                         yield {
@@ -312,13 +325,38 @@ class Reference:
                         **shared,
                     }
 
-    def _late_cost_centre(self, rows: list[Row]) -> Row | None:
+    def _unit_row(self, unit: NewUnit) -> Row:
+        return {
+            "source_system": "erp_lawson",
+            "scope": str(self.world.sites[unit.site].company),
+            "source_code": unit.unit,
+            "cost_center": f"{unit.site}-{unit.department}",
+            "department": unit.department,
+            "department_name": DEPARTMENT_NAMES[unit.department],
+            "site": unit.site,
+            "valid_from": unit.valid_from,
+        }
+
+    def _late_units(self) -> list[tuple[date, Row]]:
+        """New accounting units with the day on which they are mapped."""
+        late = [
+            (unit.mapped_on, self._unit_row(unit))
+            for unit in self._new_units
+            if unit.mapped_on is not None and unit.mapped_on > self.world.start
+        ]
+        for day, row in late:
+            shown = {column: _text(value) for column, value in row.items()}
+            self.world.late_reference.append((day + timedelta(days=1), "COST_CENTER_MAP", shown))
+        return late
+
+    def _late_cost_centre(self, rows: list[Row], d: date) -> list[tuple[date, Row]]:
         """Q123: a department that is used for some days before it is mapped."""
         if not self.plan.shows("Q123"):
-            return None
+            return []
         site = self.world.hospitals()[-1]
         wanted = f"{site.loc_id[:3]}60101"
-        return next((row for row in rows if row["source_system"] == "ehr" and row["source_code"] == wanted), None)
+        found = [row for row in rows if row["source_system"] == "ehr" and row["source_code"] == wanted]
+        return [(d + timedelta(days=LATE_MAPPING_DAYS), row) for row in found[:1]]
 
     @staticmethod
     def _accounts() -> Iterable[Row]:
@@ -663,22 +701,20 @@ class Reference:
 
 
 class _Sent:
-    """Gives the rows once, and once more when the `late` one joins them on its day."""
+    """Gives the rows once, and again whenever a late one joins them on its day."""
 
-    def __init__(self, rows: list[Row], late: Row | None, on: date) -> None:
+    def __init__(self, rows: list[Row], late: list[tuple[date, Row]]) -> None:
         self._rows = rows
         self._late = late
-        self._on = on
         self._is_sent = False
 
     def __call__(self, d: date) -> Iterable[Row] | None:
-        if self._late is not None and d >= self._on:
-            self._late = None
-            return self._rows
-        if self._is_sent:
+        waiting = [(day, row) for day, row in self._late if d < day]
+        if self._is_sent and len(waiting) == len(self._late):
             return None
-        self._is_sent = True
-        return [row for row in self._rows if row is not self._late]
+        self._is_sent, self._late = True, waiting
+        absent = [row for _, row in waiting]
+        return [row for row in self._rows if not any(row is other for other in absent)]
 
 
 def _period(calendar: str, year: int, number: int, name: str, start: date, end: date, adjustment: bool) -> Row:
@@ -691,14 +727,6 @@ def _period(calendar: str, year: int, number: int, name: str, start: date, end: 
         "end_date": end,
         "is_adjustment": adjustment,
     }
-
-
-def _workday_after(day: date, workdays: int) -> date:
-    while workdays:
-        day += timedelta(days=1)
-        if day.weekday() < 5:
-            workdays -= 1
-    return day
 
 
 def _text(value: Value) -> str:

@@ -11,13 +11,16 @@ from datetime import date
 from pathlib import Path
 
 from ingest.simulator.events import World
+from ingest.simulator.oracle.batches import Batches
 from ingest.simulator.oracle.bill_only import BillOnlyRules
 from ingest.simulator.oracle.charge_audit import ChargeAudit
 from ingest.simulator.oracle.charges import ChargeRules
 from ingest.simulator.oracle.contract_prices import ContractRules
+from ingest.simulator.oracle.control_accounts import ControlAccountRules
+from ingest.simulator.oracle.cut_off import CutOffRules
 from ingest.simulator.oracle.docket import Book, Entity, Finding
 from ingest.simulator.oracle.feeds import FeedRules
-from ingest.simulator.oracle.ledger import LedgerRules
+from ingest.simulator.oracle.journals import JournalRules
 from ingest.simulator.oracle.master_data import MasterDataRules
 from ingest.simulator.oracle.orders import OrderRules
 from ingest.simulator.oracle.payables import PayableRules
@@ -40,7 +43,7 @@ RULES = (
     "BO-01", "BO-02", "BO-03", "BO-07",
     "CP-01", "CP-02", "CP-04", "CP-08",
     "M3-01", "M3-02", "M3-05", "M3-06", "M3-07",
-    "GL-02", "GL-05",
+    "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-10", "GL-13", "GL-14",
     "MDM-01", "MDM-13",
     "INT-02", "INT-03",
 )  # fmt: skip
@@ -63,7 +66,11 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     BillOnlyRules(view, book, orders).judge()
     payables = PayableRules(view, book)
     payables.judge()
-    LedgerRules(view, book, payables).judge()
+    batches = Batches(view, book)
+    batches.judge()
+    ControlAccountRules(view, book, payables, batches).judge()
+    JournalRules(view, book).judge()
+    CutOffRules(view, book).judge()
     MasterDataRules(view, book).judge()
     FeedRules(world, book).judge()
     for planted in world.planted:

@@ -22,6 +22,7 @@ from ingest.simulator.events import (
     OnHand,
     Package,
     PoLine,
+    Posting,
     ReceiptLine,
     Site,
     Supplier,
@@ -34,6 +35,13 @@ CHICAGO = ZoneInfo("America/Chicago")
 START = date(2026, 1, 2)
 END = date(2026, 4, 10)
 SURGERY = date(2026, 2, 3)  # a Tuesday
+CATEGORIES = {
+    "Receipt Accounting": "Receiving",
+    "Cost Accounting": "Inventory",
+    "Payables": "Purchase Invoices",
+    "SHS HB": "Charges",
+}
+SYSTEMS = {"Receipt Accounting": "RA", "Cost Accounting": "CA", "Payables": "PAY", "SHS HB": "HB", "Manual": "MAN"}
 
 SITES = {
     "H1": Site(
@@ -519,7 +527,9 @@ class Tiny:
         manual: bool = False,
         **changes: object,
     ) -> None:
-        """A journal of (role, debit, credit) lines."""
+        """A journal of (role, debit, credit) lines; those of a subledger have a row of it behind each debit."""
+        if not manual and SITES[site].erp == "erp_fusion":
+            changes.setdefault("category", CATEGORIES.get(source, ""))
         for place, (role, debit, credit) in enumerate(lines, start=1):
             values: dict[str, object] = {
                 "erp": SITES[site].erp,
@@ -538,7 +548,30 @@ class Tiny:
                 "is_posted": True,
                 "known_at": at(day, 10),
             }
-            self.world.journal_lines.append(JournalLine(**(values | changes)))  # type: ignore[arg-type]
+            line = JournalLine(**(values | changes))  # type: ignore[arg-type]
+            self.world.journal_lines.append(line)
+            if line.debit and not manual:
+                self.subledger_row(line, line.debit)
+
+    def subledger_row(self, line: JournalLine, amount: Decimal, **changes: object) -> None:
+        """A row of the subledger that the line's journal takes over."""
+        values: dict[str, object] = {
+            "erp": line.erp,
+            "site": line.site,
+            "event": "E00",
+            "system": SYSTEMS.get(line.source, line.source),
+            "category": line.category,
+            "posting_date": line.posting_date,
+            "debit_role": line.role,
+            "debit_department": "0000",
+            "credit_role": "",
+            "credit_department": "0000",
+            "amount": amount,
+            "subledger": "RCV",
+            "subledger_key": str(self.next()),
+            "known_at": line.known_at,
+        }
+        self.world.postings.append(Posting(**(values | changes)))  # type: ignore[arg-type]
 
     def file(self, day: date, content: str, system: str = "pou", extract: str = "txn", **changes: object) -> None:
         name = changes.pop("name", f"{extract}_{day:%Y%m%d}_0600.csv")

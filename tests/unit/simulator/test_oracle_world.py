@@ -8,8 +8,9 @@ import pytest
 
 from ingest.simulator import build_world
 from ingest.simulator.oracle import RULES, evaluate
+from ingest.simulator.oracle.batches import Batches
+from ingest.simulator.oracle.control_accounts import INVENTORY, PAYABLES, ControlAccountRules
 from ingest.simulator.oracle.docket import Book
-from ingest.simulator.oracle.ledger import LedgerRules
 from ingest.simulator.oracle.payables import PayableRules
 from ingest.simulator.oracle.view import View
 
@@ -36,14 +37,16 @@ def test_quirks_alone_make_no_rule_fire_on_any_day(sound):
     assert [finding for finding in evaluate(sound) if not finding.near_miss] == []
 
 
+def control_accounts(world):
+    view, book = View(world, world.end), Book(world.start, world.end)
+    return ControlAccountRules(view, book, PayableRules(view, book), Batches(view, book))
+
+
 def test_the_accrual_concluded_from_receipts_and_invoices_is_the_one_that_was_posted(sound):
-    view, book = View(sound, sound.end), Book(sound.start, sound.end)
-    payables = PayableRules(view, book)
-    rules = LedgerRules(view, book, payables)
+    rules = control_accounts(sound)
     concluded, posted = defaultdict(Decimal), defaultdict(Decimal)
-    for history in payables.histories.values():
-        for batch, _, amount in rules._accrual_rows(history):
-            concluded[batch] += amount
+    for batch, _, amount in rules.accrual_rows():
+        concluded[batch.site, batch.source, batch.posting_date] += amount
     for posting in sound.postings:
         sign = (posting.credit_role == "GRNI") - (posting.debit_role == "GRNI")
         if sign:
@@ -51,10 +54,34 @@ def test_the_accrual_concluded_from_receipts_and_invoices_is_the_one_that_was_po
     assert concluded == posted
 
 
+def test_the_inventory_account_grows_by_what_the_stock_gains_in_value(sound):
+    movements = defaultdict(Decimal)
+    for movement in sound.movements:
+        if movement.event not in (None, "E14") and movement.erp_amount is not None:
+            sign = 1 if movement.quantity_each > 0 else -1
+            movements[movement.site] += sign * movement.erp_amount
+    rows = defaultdict(Decimal)
+    for batch, _, amount in control_accounts(sound).posted_rows(INVENTORY):
+        rows[batch.site] += amount
+    assert rows and rows == movements
+
+
+def test_the_payables_account_grows_by_invoices_and_shrinks_by_payments(sound):
+    documents, rows = defaultdict(Decimal), defaultdict(Decimal)
+    for invoice in {(entry.erp, entry.invoice_key): entry for entry in sound.invoices}.values():
+        if not invoice.is_cancelled:
+            documents[invoice.site] += invoice.amount
+    for payment in sound.payments:
+        documents[payment.site] -= payment.paid + payment.discount
+    for batch, _, amount in control_accounts(sound).posted_rows(PAYABLES):
+        rows[batch.site] += amount
+    assert rows and rows == documents
+
+
 def test_planted_defects_fire_and_planted_near_misses_do_not(defective):
     fired = {(finding.rule_id, finding.entity_key) for finding in evaluate(defective) if not finding.near_miss}
     near = {(planted.rule_id, planted.entity_key) for planted in defective.planted if planted.is_near_miss}
-    at_once = ("UI-05", "GL-05", "INT-02", "INT-03", "CP-01", "M3-01", "MDM-01")
+    at_once = ("UI-05", "GL-05", "INT-02", "INT-03", "CP-01", "M3-01", "MDM-01", "GL-08", "GL-14")
     planted = {
         (entry.rule_id, entry.entity_key)
         for entry in defective.planted
