@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,13 +238,15 @@ def _land(runs: Sequence[ExtractRun], sources: Sources, delivery: Delivery) -> N
 def _ahead(
     stretches: Iterable[Stretch], read: Callable[[Stretch], dict[str, Reading]]
 ) -> Iterator[tuple[Stretch, dict[str, Reading]]]:
-    """Every stretch with what was read of it; the next one is read while one is landed."""
+    """Every stretch with what was read of it; the next one is cut and read while one is landed."""
+    each = iter(stretches)
+
+    def following() -> tuple[Stretch, dict[str, Reading]] | None:
+        stretch = next(each, None)
+        return None if stretch is None else (stretch, read(stretch))
+
     with ThreadPoolExecutor(max_workers=1) as reader:
-        waiting: list[tuple[Stretch, Future[dict[str, Reading]]]] = []
-        for stretch in stretches:
-            waiting.append((stretch, reader.submit(read, stretch)))
-            if len(waiting) == 2:
-                before, coming = waiting.pop(0)
-                yield before, coming.result()
-        for before, coming in waiting:
-            yield before, coming.result()
+        coming = reader.submit(following)
+        while (found := coming.result()) is not None:
+            coming = reader.submit(following)
+            yield found

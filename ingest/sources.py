@@ -178,7 +178,9 @@ class Sources:
             if len(part) <= PIECE or not _is_streamed(delivered.delivery):
                 yield name, replace(said, content=bytes(part))
                 continue
-            for piece in format_of(delivered.delivery).pieces(part, PIECE):
+            # Pieces of one size: a last one of a few rows would cost a part of its own.
+            size = -(-len(part) // max(1, round(len(part) / PIECE)))
+            for piece in format_of(delivered.delivery).pieces(part, size):
                 text = part[piece.start : piece.end]
                 _let_go(part)
                 yield name, replace(said, content=text, first_line=piece.first_line)

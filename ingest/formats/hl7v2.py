@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache, lru_cache
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 # Bytes that are scanned together: few enough for the processor's cache, enough to make a Python call cheap.
 _CHUNK = 2 << 20
-_WINDOW = 8 << 20
+_WINDOW = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 
 # Segments that stand once in a message and hold for all rows of it, wherever they stand.
@@ -325,7 +324,7 @@ def read(texts: Sequence[Text], delivery: Delivery, extracts: Sequence[Extract])
         feed = _feed(names, delivery, extracts)
         if not feed.layouts:
             continue
-        for frames, refused in _in_parallel(feed, _chunks(group)):
+        for frames, refused in (_rows(feed, chunk) for chunk in _chunks(group)):
             for name, frame in frames:
                 found[name].append(frame)
             bad[feed.head.name].extend(refused)
@@ -345,27 +344,6 @@ def _joined(frames: Sequence[pl.DataFrame], extract: Extract) -> pl.DataFrame:
     if frame.select((in_order | in_order.is_null()).all()).item():
         return frame
     return frame.sort("_text", "_line", maintain_order=True)
-
-
-def _in_parallel(feed: _Feed, chunks: Iterator[list[_Part]]) -> Iterator[_Rows]:
-    """Rows of each chunk, in order. Scanning leaves the interpreter free, so that threads share the work."""
-    import polars as pl
-
-    ahead: list[list[_Part]] = []
-    for chunk in chunks:
-        ahead.append(chunk)
-        if len(ahead) == 2:
-            break
-    if len(ahead) < 2:
-        yield from (_rows(feed, chunk) for chunk in ahead)
-        return
-    with ThreadPoolExecutor(min(4, pl.thread_pool_size())) as pool:
-        yield from pool.map(lambda chunk: _rows(feed, chunk), _chained(ahead, chunks))
-
-
-def _chained(first: Iterable[list[_Part]], rest: Iterable[list[_Part]]) -> Iterator[list[_Part]]:
-    yield from first
-    yield from rest
 
 
 @dataclass(frozen=True)
