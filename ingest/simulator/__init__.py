@@ -105,6 +105,7 @@ def build_world(
     from ingest.simulator.chance import Chance
     from ingest.simulator.charging import Charging
     from ingest.simulator.clinic import CASES_PER_YEAR, Clinic
+    from ingest.simulator.cutover import Cutover
     from ingest.simulator.delivery import Outbox
     from ingest.simulator.edi import SupplierMessages
     from ingest.simulator.events import World
@@ -131,6 +132,7 @@ def build_world(
     clinic = Clinic(world, masters, stock, purchasing, charging, outbox, plan, chance)
     census = Census(world, masters, charging, outbox, plan, seed, scale)
     ledger = Ledger(world, outbox, plan, chance)
+    cutover = Cutover(world, stock, purchasing, ledger)
     outbox.documents(SupplierMessages(world, purchasing.desk, plan, chance).documents)
     outbox.documents(Remittances(world, charging, census, plan, chance).arrived)
     messages = Messages(world, masters, stock, charging, clinic.chart, census, outbox, plan, chance)
@@ -146,6 +148,7 @@ def build_world(
     for number in range(days + 1):
         d = eve + timedelta(days=number)
         if number:
+            cutover.morning(d)
             stock.morning(d)
             purchasing.morning(d)
             clinic.day(d)

@@ -459,6 +459,7 @@ class Census:
             place, inpatient = which >> 2, bool(which >> 1 & 1)
             number, department = self._places[place]
             site = self._sites[number]
+            erp = self.world.erp_on(site.code, d)
             amount = Decimal(int(cents[rows].sum())).scaleb(-2)
             if event == "E18":
                 sides = ("PATIENT_AR", "0000", "PATIENT_REV_IP" if inpatient else "PATIENT_REV_OP", department)
@@ -468,7 +469,7 @@ class Census:
                 sides, amount = ("DEDUCTIONS", department, "PATIENT_AR", "0000"), -amount
             self.world.postings.append(
                 Posting(
-                    erp=site.erp,
+                    erp=erp,
                     site=site.code,
                     event=event,
                     system="HB",
@@ -483,7 +484,7 @@ class Census:
                     subledger_key=f"{d:%Y%m%d}-{department}-{'IP' if inpatient else 'OP'}-{which & 1}",
                     known_at=_evening(d),
                     rows=BulkRows(text(numbers[rows]), (1 if event == "E18" else -1) * cents[rows])
-                    if site.erp == "erp_fusion"
+                    if erp == "erp_fusion"
                     else None,
                 )
             )

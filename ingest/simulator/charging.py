@@ -695,7 +695,6 @@ class Charging:
         )
 
     def _book(self, tx: ChargeTransaction) -> None:
-        site = self.world.sites[tx.site]
         department = tx.department_id[3:7] if tx.department_id else "7010"
         if tx.tx_type == 1:
             revenue = "PATIENT_REV_IP" if tx.base_class == 1 else "PATIENT_REV_OP"
@@ -709,7 +708,7 @@ class Charging:
             sides = ("DEDUCTIONS", department, "PATIENT_AR", "0000")
         self.world.postings.append(
             Posting(
-                erp=site.erp,
+                erp=self.world.erp_on(tx.site, tx.post_date),
                 site=tx.site,
                 event=event,
                 system="HB",

@@ -6,7 +6,7 @@ Not here: what happened (clinic), billing (charging).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -24,6 +24,7 @@ ZERO = Decimal(0)
 LOG_TYPES = {"7010": 0, "7020": 2, "7030": 3}
 ROOM_NAMES = {"7010": "OR", "7020": "CATH LAB", "7030": "IR SUITE"}
 ROOMS = 6
+PREFIX_LATE = timedelta(days=21)
 AGE_BANDS = ((18, "0-17"), (35, "18-34"), (50, "35-49"), (65, "50-64"), (75, "65-74"), (90, "75-89"))
 REVENUE_CODES = {
     "0110": "Room and board private",
@@ -479,9 +480,6 @@ class Chart:
             ("OR_SPLY_SUPPLIER", self._suppliers),
             ("OR_SPLY_LOC_INFO", self._item_locations),
             ("CLARITY_SER", self._providers),
-            ("CLARITY_DEP", self._departments),
-            ("CLARITY_LOC", self._locations),
-            ("CL_COST_CNTR", self._cost_centres),
             ("CL_UB_REV_CODE", self._revenue_codes),
             ("OR_PROC", self._procedures),
             ("OR_PROC_CPT_ID", self._procedure_codes),
@@ -489,6 +487,12 @@ class Chart:
         ):
             self.outbox.snapshot("ehr", name, _Once(rows))
         self.outbox.snapshot("ehr", "CLARITY_EAP", self._charge_codes)
+        for name, dated in (
+            ("CLARITY_DEP", self._departments),
+            ("CLARITY_LOC", self._locations),
+            ("CL_COST_CNTR", self._cost_centres),
+        ):
+            self.outbox.snapshot("ehr", name, _ByPrefix(self._prefix_erps, dated))
         at = datetime.combine(d, time(12), CHICAGO)
         for item in self.world.items.values():
             if item.supply_id is not None:
@@ -594,13 +598,18 @@ class Chart:
                         "ACTIVE_STATUS": "Active",
                     }
 
-    def _gl_prefix(self, site: str, department: str) -> str:
+    def _prefix_erps(self, d: date) -> dict[str, str]:
+        """ERP that the account prefixes of each hospital follow; they are changed late after a cut-over (Q14)."""
+        late = PREFIX_LATE if self.plan.shows("Q14") else timedelta(0)
+        return {site.code: self.world.erp_on(site.code, d - late) for site in self.world.hospitals()}
+
+    def _gl_prefix(self, site: str, department: str, erp: str) -> str:
         placed = self.world.sites[site]
-        if placed.erp == "erp_lawson":
+        if erp == "erp_lawson":
             return f"{placed.company}-{site[1]}{department}"
         return f"{placed.segment1}-{department}0"
 
-    def _departments(self) -> Iterable[Row]:
+    def _departments(self, erps: Mapping[str, str]) -> Iterable[Row]:
         for site in self.world.hospitals():
             for department in site.departments:
                 if department != "0000":
@@ -608,13 +617,13 @@ class Chart:
                         "DEPARTMENT_ID": self._department(site.code, department),
                         "DEPARTMENT_NAME": f"{site.code} {DEPARTMENT_NAMES[department].upper()}",
                         "REV_LOC_ID": site.loc_id,
-                        "GL_PREFIX": self._gl_prefix(site.code, department),
+                        "GL_PREFIX": self._gl_prefix(site.code, department, erps[site.code]),
                         "INPATIENT_DEPT_YN": department in ("6010", "6020", "6040"),
                     }
 
-    def _locations(self) -> Iterable[Row]:
+    def _locations(self, erps: Mapping[str, str]) -> Iterable[Row]:
         for site in self.world.hospitals():
-            prefix = str(site.company) if site.erp == "erp_lawson" else site.segment1
+            prefix = str(site.company) if erps[site.code] == "erp_lawson" else site.segment1
             yield {"LOC_ID": site.loc_id, "LOC_NAME": site.name.upper(), "SERV_AREA_ID": "10", "GL_PREFIX": prefix}
 
     def _charge_codes(self, d: date) -> Iterable[Row] | None:
@@ -635,14 +644,14 @@ class Chart:
             for code in self.masters.charge_codes.values()
         ]
 
-    def _cost_centres(self) -> Iterable[Row]:
+    def _cost_centres(self, erps: Mapping[str, str]) -> Iterable[Row]:
         for site in self.world.hospitals():
             for department in site.departments:
                 if department != "0000":
                     yield {
                         "COST_CNTR_ID": f"CC{self._department(site.code, department)[:7]}",
                         "COST_CENTER_NAME": DEPARTMENT_NAMES[department].upper(),
-                        "COST_CENTER_CODE": self._gl_prefix(site.code, department),
+                        "COST_CENTER_CODE": self._gl_prefix(site.code, department, erps[site.code]),
                     }
 
     def _revenue_codes(self) -> Iterable[Row]:
@@ -698,6 +707,24 @@ class Chart:
         for table, names in lists.items():
             for number, name in names.items():
                 yield {"ZC_TABLE": table, "INTERNAL_ID": number, "NAME": name, "ABBR": name[:10]}
+
+
+class _ByPrefix:
+    """Gives rows again whenever the ERP behind an account prefix changes, 'unchanged' otherwise."""
+
+    def __init__(
+        self, erps: Callable[[date], dict[str, str]], rows: Callable[[Mapping[str, str]], Iterable[Row]]
+    ) -> None:
+        self._erps = erps
+        self._rows = rows
+        self._sent: dict[str, str] = {}
+
+    def __call__(self, d: date) -> Iterable[Row] | None:
+        erps = self._erps(d)
+        if erps == self._sent:
+            return None
+        self._sent = erps
+        return self._rows(erps)
 
 
 class _Once:

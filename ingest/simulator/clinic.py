@@ -216,13 +216,11 @@ class Clinic:
     def _items(self, site: str, family: str) -> list[Item]:
         known = self._families.get((site, family))
         if known is None:
-            erp = self.world.sites[site].erp
             known = []
             for key in self.masters.families.get(family, ()):
                 item = self.world.items[key]
-                number = item.cloud_no if erp == "erp_fusion" else item.legacy_no
                 stocked = not item.home or self.stock.is_carried(site, item)
-                if number is not None and stocked:
+                if self.stock.is_known(site, item) and stocked:
                     known.append(item)
             self._families[(site, family)] = known
         return known

@@ -36,9 +36,10 @@ from ingest.simulator.documents import (
     Receipt,
     Requisition,
 )
-from ingest.simulator.events import ContractLine, Movement, Site, Supplier
+from ingest.simulator.events import ContractLine, InventoryRow, Movement, Site, Supplier
 from ingest.simulator.legacy import other_sides, static
 from ingest.simulator.receiving import Receiving
+from ingest.simulator.stock import cloud_parts
 from ingest.simulator.transfers import TransferLine, Transfers
 
 SYSTEM = "erp_fusion"
@@ -77,8 +78,9 @@ class CloudErp:
     def __init__(self, desk: Desk, receiving: Receiving) -> None:
         self.desk = desk
         self.receiving = receiving
-        self.sites = [site for site in desk.world.sites.values() if site.erp == SYSTEM]
+        self.sites = desk.world.sites_of(SYSTEM)
         self._moved = 0
+        self._converted = 0
         self._late: list[Movement] = []
         self._other_sides: dict[str, str] = {}
         self._first_on_hand: dict[tuple[str, int], date] = {}
@@ -394,10 +396,11 @@ class CloudErp:
     def _subinventories(self) -> Iterator[Row]:
         for site in self.sites:
             for location in self.desk.world.site_locations(site.code):
-                if location.erp_code:
+                code = location.code_in(SYSTEM)
+                if code:
                     yield {
                         "OrganizationId": site.inventory_org_id,
-                        "SubinventoryCode": location.erp_code,
+                        "SubinventoryCode": code,
                         "AssetFlag": "Y" if location.is_asset else "N",
                         "InactiveDate": None,
                     }
@@ -417,10 +420,14 @@ class CloudErp:
 
     # --------------------------------------------------------------------------------------------------------- stock
 
+    def _in_use(self) -> list[Site]:
+        """Sites that make their documents here now; others are only set up."""
+        return [site for site in self.sites if self.desk.world.sites[site.code].erp == SYSTEM]
+
     def _on_hand(self, d: date) -> list[Row]:
         world = self.desk.world
         rows: list[Row] = []
-        for site in self.sites:
+        for site in self._in_use():
             for location_id, item_key, quantity in self.desk.stock.quantities(site.code):
                 item, location = world.items[item_key], world.locations[location_id]
                 if quantity == 0 or item.cloud_item_id is None or not location.erp_code:
@@ -446,10 +453,10 @@ class CloudErp:
 
     def _valuation(self, d: date) -> list[Row]:
         rows: list[Row] = []
-        for site in self.sites:
+        for site in self._in_use():
             for held in self.desk.stock.positions(site.code):
                 item = self.desk.world.items[held.item_key]
-                if item.cloud_item_id is None:
+                if item.cloud_item_id is None or held.location_id is not None:
                     continue
                 rows.append(
                     {
@@ -470,14 +477,17 @@ class CloudErp:
         self._moved = len(self.desk.world.movements)
         self._other_sides |= other_sides(pending)
         self._late = []
-        codes = {site.code for site in self.sites}
         for movement in pending:
-            if movement.site not in codes or movement.event is None:
+            if movement.erp != SYSTEM:
                 continue
             if movement.posted_at.astimezone(CHICAGO).date() > d:
                 self._late.append(movement)
                 continue
             self._transaction(movement)
+        for row in self.desk.world.inventory_rows[self._converted :]:
+            if row.erp == SYSTEM:
+                self._conversion(row)
+        self._converted = len(self.desk.world.inventory_rows)
         self._draft(d)
 
     def _transaction(self, movement: Movement) -> None:
@@ -485,7 +495,8 @@ class CloudErp:
         world = self.desk.world
         site = world.sites[movement.site]
         location, item = world.locations[movement.location_id], world.items[movement.item_key]
-        if item.cloud_item_id is None or not location.erp_code:
+        code = location.code_in(SYSTEM)
+        if item.cloud_item_id is None or not code:
             return
         receipt = self.receiving.receipt_of_movement.get(movement.txn_id)
         account = None
@@ -496,13 +507,13 @@ class CloudErp:
         received = receipt.cloud_deliver_id if receipt is not None else None
         transfer = self.transfers.line_of_movement.get(movement.txn_id) if self.transfers is not None else None
         if transfer is not None and movement.event == "E15":
-            other = transfer.site.inventory_org_id if transfer.site.erp == SYSTEM else None
+            other = transfer.site.inventory_org_id if self._is_here(transfer.site, movement.happened_at) else None
         elif transfer is not None:
             other, received = CDC_ORG_ID, transfer.deliver_id
         row: dict[str, str | int | Decimal | datetime | None] = {
             "InventoryTransactionPEOTransactionId": inventory_transaction_id(movement.txn_id),
             "InventoryTransactionPEOOrganizationId": site.inventory_org_id,
-            "InventoryTransactionPEOSubinventoryCode": location.erp_code,
+            "InventoryTransactionPEOSubinventoryCode": code,
             "InventoryTransactionPEOInventoryItemId": item.cloud_item_id,
             "InventoryTransactionPEOTransactionTypeId": TRANSACTION_TYPES[self._type_name(movement)],
             "InventoryTransactionPEOTransactionDate": movement.happened_at,
@@ -522,6 +533,9 @@ class CloudErp:
             "InventoryTransactionPEOCreationDate": movement.posted_at,
             "InventoryTransactionPEOLastUpdateDate": movement.posted_at,
         }
+        if movement.event == "E23":
+            self._take_in(movement, row)
+            return
         if self.desk.plan.quirk("Q102", movement.txn_id, share=0.03):
             self._emit("INV_TRANSACTIONS", {**row, "InventoryTransactionPEOActualCost": None}, movement.posted_at)
             later = movement.posted_at + timedelta(hours=6)
@@ -530,11 +544,55 @@ class CloudErp:
             return
         self._emit("INV_TRANSACTIONS", row, movement.posted_at)
 
+    def _is_here(self, site: Site, moment: datetime) -> bool:
+        return self.desk.world.erp_on(site.code, moment.astimezone(CHICAGO).date()) == SYSTEM
+
+    def _take_in(self, movement: Movement, row: Row) -> None:
+        """What arrived on a legacy order after the cut-over, valued by its own rows (E23)."""
+        amount = (movement.erp_amount or ZERO).copy_sign(movement.quantity_each)
+        site = self.desk.world.sites[movement.site]
+        for name, quantity, cost in cloud_parts(movement.txn_id, movement.quantity_each, amount):
+            shown: dict[str, str | int | Decimal] = {
+                "TransactionId": inventory_transaction_id(name),
+                "TransactionQuantity": quantity,
+                "TransactionUom": "EA",
+                "PrimaryQuantity": quantity,
+                "ActualCost": cost,
+                "TransactionSourceName": f"CONV-{movement.site}",
+                "DistributionAccountId": self._account(site, "CONV_CLEARING", "0000"),
+            }
+            values: Row = {"InventoryTransactionPEO" + column: value for column, value in shown.items()}
+            self._emit("INV_TRANSACTIONS", {**row, **values}, movement.posted_at)
+
+    def _conversion(self, row: InventoryRow) -> None:
+        """INV_TRANSACTIONS of stock that came over on the day of the cut-over (E22)."""
+        world = self.desk.world
+        site = world.sites[row.site]
+        values: dict[str, str | int | Decimal | datetime | None] = {
+            "TransactionId": inventory_transaction_id(row.document),
+            "OrganizationId": site.inventory_org_id,
+            "SubinventoryCode": world.locations[row.location_id].code_in(SYSTEM),
+            "InventoryItemId": world.items[row.item_key].cloud_item_id,
+            "TransactionTypeId": TRANSACTION_TYPES["Miscellaneous receipt"],
+            "TransactionDate": row.known_at,
+            "TransactionQuantity": row.quantity_each,
+            "TransactionUom": "EA",
+            "PrimaryQuantity": row.quantity_each,
+            "ActualCost": row.unit_cost,
+            "TransactionSourceName": f"CONV-{row.site}",
+            "DistributionAccountId": self._account(site, "CONV_CLEARING", "0000"),
+            "OwningType": "OWNED",
+            "CreationDate": row.known_at,
+            "LastUpdateDate": row.known_at,
+        }
+        shown = {"InventoryTransactionPEO" + column: value for column, value in values.items()}
+        self._emit("INV_TRANSACTIONS", shown, row.known_at)
+
     def _pair_place(self, movement: Movement) -> str | None:
         """Other side of a move between subinventories."""
         if movement.event != "E14":
             return None
-        return self.desk.world.locations[self._other_sides[movement.txn_id]].erp_code
+        return self.desk.world.locations[self._other_sides[movement.txn_id]].code_in(SYSTEM)
 
     @staticmethod
     def _type_name(movement: Movement) -> str:
@@ -543,6 +601,8 @@ class CloudErp:
             return "PO receipt"
         if event == "E07":
             return "Return to supplier"
+        if event == "E23":
+            return "Miscellaneous receipt"
         if event == "E14":
             return "Subinventory transfer"
         if event == "E15":
@@ -560,7 +620,7 @@ class CloudErp:
 
     def _draft(self, d: date) -> None:
         """A draft order whose only line was deleted on the same day; only DELETED_KEYS tells (Q100)."""
-        for site in self.sites:
+        for site in self._in_use():
             if not self.desk.plan.quirk("Q100", site.code, d, share=0.08):
                 continue
             stream = self.desk.chance.stream("draft", site.code, d)
@@ -845,7 +905,9 @@ class CloudErp:
 
     def transfer_line(self, line: TransferLine, moment: datetime) -> None:
         """TRANSFER_ORDER_LINES."""
-        cloud = line.site.erp == SYSTEM
+        cloud = self._is_here(line.site, moment)
+        asked = line.requested.requisition
+        place = self.desk.world.locations[line.destination.location_id]
         self._emit(
             "TRANSFER_ORDER_LINES",
             {
@@ -856,7 +918,7 @@ class CloudErp:
                 "SourceOrganizationId": CDC_ORG_ID,
                 "DestinationOrganizationId": line.site.inventory_org_id if cloud else None,
                 "DestinationSiteCode": f"SHS-{line.site.code}",
-                "DestinationSubinventory": line.destination.erp_code,
+                "DestinationSubinventory": place.code_in(SYSTEM if cloud else "erp_lawson"),
                 "QuantityOrdered": line.ordered,
                 "QuantityShipped": line.shipped if line.shipped_at else None,
                 "QuantityReceived": line.received if line.received_at else None,
@@ -864,7 +926,9 @@ class CloudErp:
                 "ShippedUnitCost": line.unit_cost,
                 "ShipDate": line.shipped_at,
                 "LastReceiptDate": line.received_at,
-                "RequisitionLineId": line.requested.cloud_id if cloud else None,
+                "RequisitionLineId": line.requested.cloud_id
+                if asked is not None and asked.site.erp == SYSTEM
+                else None,
                 "Status": line.status,
                 "LastUpdateDate": moment,
             },

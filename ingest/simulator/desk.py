@@ -264,6 +264,7 @@ class Desk:
                 source=invoice.source,
                 known_at=known_at,
                 document_no=invoice.number,
+                po_key=invoice.order.po_key if invoice.order is not None else invoice.order_stated,
             )
         )
         if erp == "erp_lawson" and invoice.cancel_seq:
@@ -318,6 +319,7 @@ class Desk:
         subledger: str,
         subledger_key: str,
         known_at: datetime,
+        counterparty: str | None = None,
     ) -> None:
         """Append one posting; accounts are pairs of role and department. Nothing is posted for zero."""
         if amount == ZERO:
@@ -340,6 +342,7 @@ class Desk:
                 subledger=subledger,
                 subledger_key=subledger_key,
                 known_at=known_at,
+                counterparty=counterparty,
             )
         )
 
@@ -358,6 +361,10 @@ SOURCES: dict[str, tuple[str, str, str]] = {
     "E06": ("AP", "PAY", "Purchase Invoices"),
     "E07a": ("AP", "PAY", "Purchase Invoices"),
     "E08": ("AP", "PAY", "Payments"),
+    "E22": ("CV", "CV", "Inventory"),
+    "E22 receivables": ("CV", "CV", "Charges"),
+    "E22a": ("CV", "CV", "Intercompany"),
+    "E23": ("PO", "CV", "Inventory"),
     "E20": ("GL", "MAN", "Accrual"),
     "E20r": ("GL", "MAN", "Accrual"),
 }

@@ -43,12 +43,13 @@ class RequisitionLine:
     order_line: OrderLine | None = None
     is_from_centre: bool = False  # a transfer from the distribution centre, no purchase
     is_transferred: bool = False  # its transfer order is made
+    is_killed: bool = False  # asked for anew in the other ERP before anything came of it
     cloud_id: int = 0
 
     @property
     def is_placed(self) -> bool:
-        """Whether an order or a transfer order fills it."""
-        return self.order_line is not None or self.is_transferred
+        """Whether an order or a transfer order fills it, or nothing will any more."""
+        return self.order_line is not None or self.is_transferred or self.is_killed
 
 
 @dataclass(slots=True)
@@ -239,6 +240,7 @@ class InvoiceDocument:
     entered_at: datetime
     source: str  # EDI, MAN, OCR, ERS
     amount: Decimal
+    order_stated: str | None = None  # number of an order that is not on file in this ERP
     lines: list[BilledLine] = field(default_factory=list)
     distributions: list[Distribution] = field(default_factory=list)
     is_cancelled: bool = False

@@ -13,7 +13,7 @@ money is USD, both Decimal. Moments are aware datetimes (UTC or America/Chicago)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -93,6 +93,13 @@ class Location:
     department: str
     mmis_no: str | None = None  # LOC_NO
     mmis_id: int | None = None  # LOC_ID
+
+    def code_in(self, erp: str) -> str | None:
+        """Code of the location in an ERP: H3STR in the legacy ERP, STR in the cloud; None where no ERP knows it."""
+        if self.erp_code is None:
+            return None
+        suffix = self.location_id.partition("-")[2]
+        return suffix if erp == "erp_fusion" else f"{self.site}{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +353,25 @@ class Movement:
     uom: str = "EA"  # unit of the row
     quantity_uom: Decimal | None = None  # signed quantity in that unit
     to_location_id: str | None = None  # MMIS: other location of a transfer, par area issued to
+    erp: str | None = None  # ERP that books it, by the date of posting (None: no ERP row)
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryRow:
+    """A row of an ERP's inventory that is no movement: a conversion, or an issue booked once more (Q121)."""
+
+    erp: str
+    site: str
+    location_id: str
+    item_key: int
+    document: str  # as entity keys write it, in the cloud the name that its transaction id is made from
+    quantity_each: Decimal  # signed
+    unit_cost: Decimal
+    amount: Decimal  # signed, quantity x unit cost in cents
+    is_conversion: bool
+    posted_on: date
+    known_at: datetime
+    movement: Movement | None = None  # what it repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,6 +560,7 @@ class Invoice:
     source: str
     known_at: datetime
     document_no: str | None = None  # number as sent, where `number` carries the suffix of the legacy ERP
+    po_key: str | None = None  # order that the header names, as entity keys write it; it may not exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -720,9 +747,11 @@ class World:
     postings: list[Posting] = field(default_factory=list)
     journal_lines: list[JournalLine] = field(default_factory=list)
     balances: list[AccountBalance] = field(default_factory=list)
+    inventory_rows: list[InventoryRow] = field(default_factory=list)
     files: list[DeliveredFile] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     reference: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # ref extract -> rows, as delivered
+    cutovers: dict[str, date] = field(default_factory=dict)  # site -> first day in the cloud, up to the world's end
     late_reference: list[tuple[date, str, dict[str, str]]] = field(default_factory=list)  # folder, ref extract, row
     stock_documents: dict[str, str] = field(default_factory=dict)  # txn_id -> ICTRANS key, where posting falls behind
 
@@ -733,6 +762,28 @@ class World:
     def hospitals(self) -> list[Site]:
         """Sites with patients."""
         return [site for site in self.sites.values() if site.is_hospital]
+
+    def erp_on(self, site: str, day: date) -> str:
+        """ERP in which documents of the day are made at the site."""
+        first = self.cutovers.get(site)
+        if first is None:
+            return self.sites[site].erp
+        return "erp_fusion" if day >= first else "erp_lawson"
+
+    def site_in(self, site: str, erp: str) -> Site:
+        """The site as it makes documents in an ERP, whichever it uses now."""
+        placed = self.sites[site]
+        return placed if placed.erp == erp else replace(placed, erp=erp)
+
+    def sites_of(self, erp: str) -> list[Site]:
+        """Sites that have documents in an ERP at some time of the world, as they make them there."""
+        return [
+            self.site_in(code, erp) for code, site in self.sites.items() if site.erp == erp or code in self.cutovers
+        ]
+
+    def is_converted(self, site: str) -> bool:
+        """Whether the site moves to the cloud while the world runs."""
+        return site in self.cutovers and self.cutovers[site] >= self.start
 
     def site_locations(self, site: str) -> Iterator[Location]:
         """Locations of one site."""

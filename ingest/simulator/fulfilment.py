@@ -682,7 +682,8 @@ class Fulfilment:
 
     def _other_site(self, invoice: InvoiceDocument) -> Site | None:
         for site in self.desk.world.sites.values():
-            if site.erp != invoice.site.erp and self.desk.serves(invoice.supplier, site):
+            other = site.code != invoice.site.code and site.erp != invoice.site.erp
+            if other and self.desk.serves(invoice.supplier, site):
                 return site
         return None
 

@@ -73,7 +73,7 @@ class ImplantOrders:
         self._waiting: dict[tuple[str, str, str], list[BillOnlyRequest]] = {}
         self._unordered: dict[tuple[str, str], BillOnlyRequest] = {}
         self._catalogues: dict[str, set[str | None]] = {}  # by log: numbers of the implants it used
-        self._accrued: dict[str, list[Posting]] = {}
+        self._accrued: dict[str, list[tuple[Site, Posting]]] = {}
 
     def request(self, request: BillOnlyRequest, moment: datetime) -> None:
         """Take note of an implant; all of a case and a supplier go on one order."""
@@ -393,10 +393,11 @@ class ImplantOrders:
                         f"{site.code}-{d:%Y%m}-{department}",
                         at(d, 22),
                     )
-                    self._accrued.setdefault(site.code, []).append(desk.world.postings[-1])
+                    self._accrued.setdefault(site.code, []).append((site, desk.world.postings[-1]))
         elif d.day == 1:
-            for site in desk.world.sites.values():
-                for posting in self._accrued.pop(site.code, []):
+            for code in desk.world.sites:
+                # The reversal follows its accrual, also into the ledger that the site left on this day.
+                for site, posting in self._accrued.pop(code, []):
                     desk.post(
                         site,
                         "E20r",

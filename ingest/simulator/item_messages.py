@@ -36,7 +36,7 @@ class ItemMessages:
         self.stock = stock
         self.plan = plan
         self.chance = chance
-        self._known: dict[str, list[Item]] = {}
+        self._known: dict[tuple[str, str], list[Item]] = {}
 
     def first_load(self) -> Iterator[Message]:
         """Every item of every hospital (MAD), in the first night."""
@@ -61,9 +61,10 @@ class ItemMessages:
     def _items(self, site: Site) -> list[Item]:
         if site.code not in INTERFACES:
             return []
-        if site.code not in self._known:
-            self._known[site.code] = [item for item in self.world.items.values() if self._number(site, item)]
-        return self._known[site.code]
+        key = (site.code, site.erp)
+        if key not in self._known:
+            self._known[key] = [item for item in self.world.items.values() if self._number(site, item)]
+        return self._known[key]
 
     @staticmethod
     def _number(site: Site, item: Item) -> str | None:

@@ -104,19 +104,34 @@ class Ledger:
         for position in world.opening_stock:
             stock[position.site] += position.value
         for site in world.sites.values():
-            for role, amount in (
-                ("INV_ASSET", stock[site.code]),
-                ("CASH", OPENING_CASH),
-                ("FUND_BALANCE", -OPENING_CASH - stock[site.code]),
-            ):
-                self._balance(site, role, self._account(site, role, "0000", "")).opening += amount
-        if any(site.erp == LEGACY for site in world.sites.values()):
+            self._open_site(site, stock[site.code])
+        if self._sites(LEGACY):
             self.outbox.snapshot(LEGACY, "GLAMOUNTS", self._legacy_amounts)
-        if any(site.erp == CLOUD for site in world.sites.values()):
+        if self._sites(CLOUD):
             self.outbox.snapshot(CLOUD, "GL_PERIODS", self._periods)
             self._send_account_strings(at(eve, 18))
             self._send_balances(world.start.replace(day=1), self._cloud_balances(), at(eve, 18))
             self._months_sent.add(world.start.replace(day=1))
+
+    def _open_site(self, site: Site, stock: Decimal) -> None:
+        """A site that has left the legacy ERP before opens in both: only its stock came over (landscape 4 and 7.6)."""
+        money = site
+        if site.code in self.world.cutovers and site.erp == CLOUD:
+            money = self.world.site_in(site.code, LEGACY)
+            self._open(money, "CONV_CLEARING", stock)
+            self._open(site, "CONV_CLEARING", -stock)
+        self._open(site, "INV_ASSET", stock)
+        self._open(money, "CASH", OPENING_CASH)
+        self._open(money, "FUND_BALANCE", -OPENING_CASH - stock)
+
+    def _open(self, site: Site, role: str, amount: Decimal) -> None:
+        self._balance(site, role, self._account(site, role, "0000", "")).opening += amount
+
+    def standing(self, site: str, erp: str, role: str, counterparty: str | None = None) -> Decimal:
+        """Posted balance of a balance sheet role, debits less credits, as of now."""
+        placed = self.world.site_in(site, erp)
+        balance = self._balance(placed, role, self._account(placed, role, "0000", "", counterparty))
+        return balance.opening + balance.net(date.max)
 
     def _send_account_strings(self, moment: datetime) -> None:
         for site in self._sites(CLOUD):
@@ -158,7 +173,7 @@ class Ledger:
             self._send_account_string(segments, BY_ROLE[role].account_type, moment)
 
     def _sites(self, erp: str) -> list[Site]:
-        return [site for site in self.world.sites.values() if site.erp == erp]
+        return self.world.sites_of(erp)
 
     # ------------------------------------------------------------------------------------------------------ the day
 
@@ -248,7 +263,7 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------------ journals
 
     def _journal_of(self, posting: Posting, moment: datetime) -> Journal:
-        site = self.world.sites[posting.site]
+        site = self.world.site_in(posting.site, posting.erp)
         if posting.erp == LEGACY:
             source = "GL-AC" if posting.event.startswith("E20") else posting.system
             category = posting.event if posting.event.startswith("E20") else ""

@@ -37,7 +37,7 @@ from ingest.simulator.documents import (
     Requisition,
     RequisitionLine,
 )
-from ingest.simulator.events import Item, Movement, Site
+from ingest.simulator.events import InventoryRow, Item, Movement, Site
 from ingest.simulator.new_units import new_units
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.receiving import Receiving
@@ -104,8 +104,9 @@ class LegacyErp:
     def __init__(self, desk: Desk, receiving: Receiving) -> None:
         self.desk = desk
         self.receiving = receiving
-        self.sites = [site for site in desk.world.sites.values() if site.erp == SYSTEM]
+        self.sites = desk.world.sites_of(SYSTEM)
         self._moved = 0
+        self._converted = 0
         self._late: list[Movement] = []
         self._unposted: list[Movement] = []
         self._other_sides: dict[str, str] = {}
@@ -202,10 +203,9 @@ class LegacyErp:
 
     def _places(self, site: Site) -> list[tuple[str, str, bool, str]]:
         """Locations that the ERP knows: code, conformed id, asset, department."""
+        coded = [(location.code_in(SYSTEM), location) for location in self.desk.world.site_locations(site.code)]
         return [
-            (location.erp_code, location.location_id, location.is_asset, location.department)
-            for location in self.desk.world.site_locations(site.code)
-            if location.erp_code
+            (code, location.location_id, location.is_asset, location.department) for code, location in coded if code
         ]
 
     def _locations(self) -> Iterator[Row]:
@@ -265,7 +265,8 @@ class LegacyErp:
         world = self.desk.world
         for site in self.sites:
             codes = {location_id: code for code, location_id, _, _ in self._places(site)}
-            for location_id, item_key, _ in self.desk.stock.quantities(site.code):
+            held = self.desk.stock.quantities(site.code) if world.sites[site.code].erp == SYSTEM else ()
+            for location_id, item_key, _ in held:
                 item = world.items[item_key]
                 number = world.suppliers[item.supplier_id].lawson_no
                 moved = self.transfers is not None and self.transfers.covers(world.locations[location_id], item)
@@ -463,9 +464,8 @@ class LegacyErp:
         self._moved = len(self.desk.world.movements)
         self._other_sides |= other_sides(pending)
         self._late = []
-        codes = {site.code for site in self.sites}
         for movement in pending:
-            if movement.site not in codes or movement.event is None:
+            if movement.erp != SYSTEM:
                 continue
             posted = movement.posted_at.astimezone(CHICAGO).date()
             if posted > d:
@@ -475,6 +475,10 @@ class LegacyErp:
             self._transaction(movement, posted, movement.posted_at, posted=not waits)
             if waits:
                 self._unposted.append(movement)
+        for row in self.desk.world.inventory_rows[self._converted :]:
+            if row.erp == SYSTEM:
+                self._inventory_row(row)
+        self._converted = len(self.desk.world.inventory_rows)
         for key, line in self._lagging.items():
             self._shown_received[key] = line.received
             self.order_line(line, at(d, 23, 40))
@@ -489,7 +493,8 @@ class LegacyErp:
         site = world.sites[movement.site]
         location = world.locations[movement.location_id]
         item = world.items[movement.item_key]
-        if not item.legacy_no or not location.erp_code:
+        code = location.code_in(SYSTEM)
+        if not item.legacy_no or not code:
             return
         system, doc_type, reason = self._kind(movement)
         receipt = self.receiving.receipt_of_movement.get(movement.txn_id)
@@ -502,11 +507,11 @@ class LegacyErp:
             document, line = self._document(site, first_posted, movement.txn_id)
         if posted_on.month != movement.happened_at.astimezone(CHICAGO).month:
             self.desk.world.stock_documents[movement.txn_id] = (
-                f"{site.company}-{location.erp_code}-{system}-{doc_type}-{document.lstrip(' 0')}-0-{line}"
+                f"{site.company}-{code}-{system}-{doc_type}-{document.lstrip(' 0')}-0-{line}"
             )
         row: dict[str, str | int | Decimal | date | None] = {
             "COMPANY": site.company,
-            "LOCATION": location.erp_code,
+            "LOCATION": code,
             "SYSTEM_CD": system,
             "DOC_TYPE": doc_type,
             "DOCUMENT": document,
@@ -538,10 +543,46 @@ class LegacyErp:
                 movement.erp_unit_cost,
             )
 
+    def _inventory_row(self, row: InventoryRow) -> None:
+        """One ICTRANS row of a conversion, or of an issue that the cloud has as well (Q121)."""
+        world = self.desk.world
+        _, location, system, doc_type, document, shipment, line = row.document.split("-")
+        shown: Row = {
+            "COMPANY": world.sites[row.site].company,
+            "LOCATION": location,
+            "SYSTEM_CD": system,
+            "DOC_TYPE": doc_type,
+            "DOCUMENT": document.rjust(10, "0"),
+            "SHIPMENT_NBR": int(shipment),
+            "LINE_NBR": int(line),
+            "ITEM": world.items[row.item_key].legacy_no,
+            "TRANS_DATE": row.posted_on,
+            "ACTUAL_TIME": hhmm(row.known_at),
+            "UPDATE_DATE": row.posted_on,
+            "QUANTITY": row.quantity_each,
+            "TRAN_UOM": "EA",
+            "TRAN_UOM_MULT": Decimal(1),
+            "UNIT_COST": row.unit_cost,
+            "R_STATUS": 9,
+        }
+        site = world.site_in(row.site, SYSTEM)
+        moved = row.movement
+        role = (moved.expense_role if moved is not None else None) or "CONV_CLEARING"
+        department = (moved.department if moved is not None else None) or "8020"
+        account, sub = legacy_account(role, department, moved.event or "" if moved is not None else "")
+        offset: Row = {
+            "ACCT_UNIT": site_acct_unit(site, role, department),
+            "ACCOUNT": account,
+            "SUB_ACCT": sub,
+            "REASON_CODE": "CNV" if row.is_conversion else "",
+            "REFERENCE": f"P{moved.txn_id}" if moved is not None else "",
+        }
+        self._emit("ICTRANS", {**shown, **offset}, row.known_at)
+
     def _other_place(self, movement: Movement) -> str:
         """Other side of a transfer, department of an issue to a cabinet or par area."""
         if movement.event == "E14":
-            return self.desk.world.locations[self._other_sides[movement.txn_id]].erp_code or ""
+            return self.desk.world.locations[self._other_sides[movement.txn_id]].code_in(SYSTEM) or ""
         if movement.event == "E16":
             return "CDC"
         return f"D{movement.department}" if movement.event == "E10" else ""
@@ -617,7 +658,7 @@ class LegacyErp:
                 "ITEM_TYPE": ITEM_TYPES[line.kind],
                 "DESCRIPTION": line.description[:30],
                 "QUANTITY": line.quantity,
-                "KILL_QUANTITY": ZERO,
+                "KILL_QUANTITY": line.quantity if line.is_killed else ZERO,
                 "ENTERED_UOM": line.uom,
                 "UNIT_COST": line.unit_price,
                 "REQ_LOCATION": requisition.request_location,
@@ -699,6 +740,9 @@ class LegacyErp:
         key = (order.po_key, line.line)
         if line.received != self._shown_received.get(key, ZERO) and key not in self._lagging:
             self._received_today[key] = line
+        shown = (order.po_key, line.line, "shown") in self.desk.series.numbers
+        if shown and order.po_type == "service" and not line.is_closed:
+            return  # matching an invoice to an amount changes nothing of the line
         kind = line.requisition_line.kind if line.requisition_line else "service"
         end = order.end_date or order.order_date
         self._emit(
@@ -735,7 +779,7 @@ class LegacyErp:
             },
             moment,
         )
-        if (order.po_key, line.line, "shown") in self.desk.series.numbers:
+        if shown:
             return
         self.desk.series.numbers[(order.po_key, line.line, "shown")] = 1
         role = line.expense_role or "INV_ASSET"

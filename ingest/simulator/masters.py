@@ -76,7 +76,7 @@ SITES: dict[str, Site] = {
         clinical="ehr_fhir", fhir_organisation="org-h8-east",
     ),
 }  # fmt: skip
-# First day on which a site's documents are made in the cloud; worlds end before it.
+# First day on which a site's documents are made in the cloud (landscape 4).
 CUTOVERS: dict[str, date] = {"H3": date(2026, 4, 1), "H4": date(2026, 7, 1)}
 
 DEPARTMENT_NAMES: dict[str, str] = {
@@ -388,12 +388,10 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     for code in sites:
         if code not in SITES:
             raise ValueError(f"site {code} is not simulated; choose from {', '.join(SITES)}")
-        if code in CUTOVERS and world.end >= CUTOVERS[code]:
-            raise ValueError(
-                f"{code} moves to the cloud ERP on {CUTOVERS[code]} and cut-overs are not simulated:"
-                f" leave the site out or let the world end before that day, not on {world.end}"
-            )
         world.sites[code] = SITES[code]
+        if code in CUTOVERS and CUTOVERS[code] <= world.end:
+            world.cutovers[code] = CUTOVERS[code]
+            world.sites[code] = replace(SITES[code], erp=world.erp_on(code, world.start - timedelta(days=1)))
     _locations(world, scale)
     price_change = first_of_month_after(world.start, max((world.end - world.start).days * 2 // 5, 5))
     _suppliers(world, chance)
@@ -686,8 +684,7 @@ def _items(
     wanted = max(220, min(90_000, int(20_000 * scale)))
     weight = sum(family.weight for family in FAMILIES)
     manufacturers = list(world.manufacturers.values())
-    legacy_in_use = any(site.erp == "erp_lawson" for site in world.sites.values())
-    cloud_in_use = any(site.erp == "erp_fusion" for site in world.sites.values())
+    legacy_in_use, cloud_in_use = bool(world.sites_of("erp_lawson")), bool(world.sites_of("erp_fusion"))
     materials = any(site.mmis_corp is not None for site in world.sites.values())
     families: dict[str, list[int]] = {}
     key = 0

@@ -50,7 +50,7 @@ def new_units(world: World, plan: DefectPlan, chance: Chance) -> list[NewUnit]:
     made: list[NewUnit] = []
     days = (world.end - world.start).days
     for site in world.sites.values():
-        if site.erp != "erp_lawson" or site.company is None or days < USED_DAYS + 8:
+        if site.erp != "erp_lawson" or site.company is None or site.code in world.cutovers or days < USED_DAYS + 8:
             continue
         fates = [IN_TIME] if plan.shows("Q123") else []
         fates += FATES if plan.defects else []

@@ -8,6 +8,7 @@ Not here: from whom and at which price (order_prices), implants ordered after th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -163,6 +164,35 @@ class Ordering:
 
     def _show(self, requisition: Requisition, moment: datetime) -> None:
         self.desk.writer(requisition.site).requisition(requisition, moment)
+
+    def convert(self, site: Site, moment: datetime) -> None:
+        """Close what waits in requisitions of the legacy ERP and ask for it again in the cloud."""
+        waiting = [
+            line for line in self._waiting if line.requisition is not None and line.requisition.site.code == site.code
+        ]
+        if self.transfers is not None:
+            waiting += self.transfers.asked_by(site.code)
+        renewed: dict[int, RequisitionLine] = {}
+        by_requisition: dict[int, list[RequisitionLine]] = {}
+        for line in waiting:
+            by_requisition.setdefault(id(line.requisition), []).append(line)
+        for lines in by_requisition.values():
+            asked = lines[0].requisition
+            assert asked is not None
+            again = self._requisition(site, asked.source, asked.request_location, moment)
+            for line in sorted(lines, key=lambda entry: entry.line):
+                place = self.desk.world.locations[line.destination.location_id] if line.destination else None
+                again.request_location = (place.erp_code if place else None) or again.request_location
+                new = replace(line, line=len(again.lines) + 1, requisition=again, destination=place)
+                new.cloud_id = self.desk.series.next("requisition line id", first=300000450000001)
+                again.lines.append(new)
+                line.is_killed = True
+                renewed[id(line)] = new
+            self.desk.writer(asked.site).requisition(asked, moment)
+            self.desk.writer(site).requisition(again, moment)
+        self._waiting = [renewed.get(id(line), line) for line in self._waiting]
+        if self.transfers is not None:
+            self.transfers.convert(renewed)
 
     # -------------------------------------------------------------------------------------------------------- orders
 

@@ -44,10 +44,9 @@ class Purchasing:
         self.fulfilment = Fulfilment(self.desk, self.receiving, self.payables)
         self.ordering = Ordering(self.desk, self.fulfilment.plan_order)
         self.implants = ImplantOrders(self.desk, self.ordering, self.receiving, self.payables)
-        sites = {site.erp for site in world.sites.values()}
-        if "erp_lawson" in sites:
+        if world.sites_of("erp_lawson"):
             self.desk.writers["erp_lawson"] = LegacyErp(self.desk, self.receiving)
-        if "erp_fusion" in sites:
+        if world.sites_of("erp_fusion"):
             self.desk.writers["erp_fusion"] = CloudErp(self.desk, self.receiving)
         self.transfers = Transfers(self.desk)
         if CENTRE in world.sites:

@@ -11,8 +11,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ingest.simulator.accounts import next_business_day
-from ingest.simulator.desk import Desk, at
+from ingest.simulator.desk import CHICAGO, Desk, at
 from ingest.simulator.documents import Order, OrderLine, Receipt, cents
+from ingest.simulator.events import Movement
+from ingest.simulator.stock import cloud_parts
 
 NO_DEPARTMENT = "0000"
 LATE_RELEASE = "Q92"
@@ -149,10 +151,13 @@ class Receiving:
         if site.erp == "erp_lawson":
             key = receipt.receipt_key
             if receipt.kind == "return":
-                desk.post(site, "E07", day, grni, self._target(line), -receipt.amount, "PORECLINE", key, moment)
+                event = "E23" if self._is_after_cutover(line, day) else "E07"
+                target = self._target(line, event)
+                desk.post(site, event, day, grni, target, -receipt.amount, "PORECLINE", key, moment)
             else:
-                event = line.receipt_event
-                desk.post(site, event, day, self._target(line), grni, receipt.amount, "PORECLINE", key, moment)
+                event = "E23" if self._is_after_cutover(line, day) else line.receipt_event
+                target = self._target(line, event)
+                desk.post(site, event, day, target, grni, receipt.amount, "PORECLINE", key, moment)
         elif receipt.kind == "return":
             key = str(receipt.cloud_receive_id)
             desk.post(site, "E07", day, grni, clearing, -receipt.amount, "RCV", key, moment)
@@ -168,8 +173,26 @@ class Receiving:
         desk.show_line(line, moment)
 
     @staticmethod
-    def _target(line: OrderLine) -> tuple[str, str]:
+    def _target(line: OrderLine, event: str = "") -> tuple[str, str]:
+        if event == "E23":
+            return ("CONV_CLEARING", NO_DEPARTMENT)
         return (line.receipt_role, line.department if line.expense_role else NO_DEPARTMENT)
+
+    def _is_after_cutover(self, line: OrderLine, day: date) -> bool:
+        """Whether stock arrives on an order of the legacy ERP that the site has left: the cloud takes it in (E23)."""
+        site = line.order.site
+        return line.expense_role is None and site.erp != self.desk.world.erp_on(site.code, day)
+
+    def _take_in(self, movement: Movement) -> None:
+        """Value what arrived on a legacy order in the cloud, row by row (E23)."""
+        desk = self.desk
+        amount = (movement.erp_amount or Decimal(0)).copy_sign(movement.quantity_each)
+        day = movement.posted_at.astimezone(CHICAGO).date()
+        inventory, clearing = ("INV_ASSET", NO_DEPARTMENT), ("CONV_CLEARING", NO_DEPARTMENT)
+        for name, quantity, cost in cloud_parts(movement.txn_id, movement.quantity_each, amount):
+            part = cents(quantity * cost)
+            site = desk.world.sites[movement.site]
+            desk.post(site, "E23", day, inventory, clearing, part, "INV", name, movement.posted_at)
 
     def _put_away(self, receipt: Receipt, moment: datetime) -> None:
         desk, line = self.desk, receipt.order_line
@@ -187,14 +210,19 @@ class Receiving:
             return
         each = receipt.quantity * line.each_per_uom
         where = (site.code, line.destination.location_id, line.item)
+        late = self._is_after_cutover(line, moment.date())
         if receipt.kind == "return":
             movement = desk.stock.return_to_supplier(
-                *where, -each, -receipt.amount, moment, receipt.receipt_key, line.order.po_key
-            )
+                *where, -each, -receipt.amount, moment, receipt.receipt_key, line.order.po_key,
+                "E23" if late else "E07",
+            )  # fmt: skip
         else:
             cost = (receipt.amount / each).quantize(Decimal("0.00001"))
             movement = desk.stock.receive(
-                *where, each, cost, moment, receipt.receipt_key, line.order.po_key, receipt.amount
-            )
-        if movement is not None:
+                *where, each, cost, moment, receipt.receipt_key, line.order.po_key, receipt.amount,
+                event="E23" if late else "E01",
+            )  # fmt: skip
+        if late:
+            self._take_in(movement)
+        else:
             self.receipt_of_movement[movement.txn_id] = receipt

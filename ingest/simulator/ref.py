@@ -250,10 +250,11 @@ class Reference:
             if period["is_adjustment"] == "Y" or not d - timedelta(days=120) <= end <= self.world.end:
                 continue
             legacy = period["calendar_id"] == "LEGACY_OCT_SEP"
+            first = date.fromisoformat(period["start_date"])
             entities = [
                 str(site.company) if legacy else str(site.segment1)
-                for site in self.world.sites.values()
-                if (site.erp == "erp_lawson") == legacy
+                for site in self.world.sites_of("erp_lawson" if legacy else "erp_fusion")
+                if legacy or first >= self.world.cutovers.get(site.code, first)
             ]
             for entity in entities:
                 for module in CLOSE_WORKDAYS:
@@ -294,18 +295,20 @@ class Reference:
                     "site": code,
                     "valid_from": MASTERS_SINCE,
                 }
+                moved_on = self.world.cutovers.get(code)
                 if site.erp == "erp_lawson":
                     units = [f"{digit}{department}"]
                     if department == "7010":
                         units.append(f"{digit}{department}1")
                     for unit in units:
                         yield {"source_system": "erp_lawson", "scope": str(site.company), "source_code": unit, **shared}
-                else:
+                if site.erp == "erp_fusion" or moved_on is not None:
                     yield {
                         "source_system": "erp_fusion",
                         "scope": site.segment1,
                         "source_code": "00000" if department == "0000" else f"{department}0",
                         **shared,
+                        "valid_from": moved_on or MASTERS_SINCE,
                     }
                 for new in self._new_units:
                     if (new.site, new.department, new.fate) == (code, department, "mapped in time"):
@@ -410,9 +413,14 @@ class Reference:
                         "source_location": location.ehr_code,
                         **shared,
                     }
-            if location.erp_code is not None:
-                scope = str(site.company) if site.erp == "erp_lawson" else site.inventory_org_code
-                yield {"source_system": site.erp, "scope": scope, "source_location": location.erp_code, **shared}
+            moved_on = self.world.cutovers.get(location.site)
+            for erp in ("erp_lawson", "erp_fusion"):
+                code = location.code_in(erp)
+                if code is None or (erp != site.erp and moved_on is None):
+                    continue
+                scope = str(site.company) if erp == "erp_lawson" else site.inventory_org_code
+                since = moved_on if erp == "erp_fusion" and moved_on is not None else MASTERS_SINCE
+                yield {"source_system": erp, "scope": scope, "source_location": code, **shared, "valid_from": since}
 
     # ----------------------------------------------------------------------------------------- suppliers and makers
 

@@ -48,6 +48,29 @@ def money(value: Decimal) -> Decimal:
     return value.quantize(CENT, rounding=ROUND_HALF_UP)
 
 
+def exact_parts(quantity: Decimal, amount: Decimal) -> list[tuple[Decimal, Decimal]]:
+    """Quantities with unit costs of five decimals whose products, in cents each, add up to the amount.
+
+    One part nearly always; a single unit takes the cents that a large quantity cannot carry.
+    """
+    if quantity == ZERO:
+        parts = [(Decimal(1), max(amount, ZERO)), (Decimal(-1), max(-amount, ZERO))]
+        return parts if amount else []
+    unit = (amount / quantity).quantize(FIVE_PLACES, rounding=ROUND_HALF_UP)
+    if money(quantity * unit) == amount:
+        return [(quantity, unit)]
+    one = Decimal(1).copy_sign(quantity)
+    return [(quantity - one, unit), (one, (amount - money((quantity - one) * unit)) * one)]
+
+
+def cloud_parts(name: str, quantity: Decimal, amount: Decimal) -> list[tuple[str, Decimal, Decimal]]:
+    """Rows that carry an amount in the cloud: names that their ids are made from, quantities, unit costs."""
+    return [
+        (name if place == 0 else f"{name}/{place + 1}", part, cost)
+        for place, (part, cost) in enumerate(exact_parts(quantity, amount))
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Lot:
     """What tells one unit from another in stock; all None for items without lot control."""
@@ -129,6 +152,7 @@ class Stock:
         self._planned_negative: dict[tuple[str, int], date] = {}
         self._false_onhand: list[tuple[Location, Item, Decimal]] = []
         self._offline: dict[str, tuple[datetime, datetime]] = {}
+        self._converted: set[tuple[str, str | None, int]] = set()  # valued anew, average not published yet
         self._scans = 0
         self._slips: dict[str, list[Slip]] = {}
         self.materials: Materials | None = None
@@ -149,10 +173,11 @@ class Stock:
         lot: str | None = None,
         serial: str | None = None,
         expiry: date | None = None,
+        event: str = "E01",
     ) -> Movement:
         """Put a receipt of owned stock away: quantity, value and moving average.
 
-        `amount` is what the ERP booked (E01), by default quantity x unit cost rounded half up. A negative quantity
+        `amount` is what the ERP booked (E01, E23), by default quantity x unit cost rounded half up. A negative quantity
         takes a receipt back (correction). The posting itself is the caller's.
         """
         value = money(quantity_each * unit_cost_each) if amount is None else amount
@@ -169,7 +194,7 @@ class Stock:
             quantity_each,
             ref_doc=po_key.strip(),
             amount=abs(value),
-            event="E01",
+            event=event,
             receipt_key=receipt_key,
             po_key=po_key,
         )
@@ -184,8 +209,9 @@ class Stock:
         at: datetime,
         receipt_key: str,
         po_key: str,
+        event: str = "E07",
     ) -> Movement:
-        """Send owned stock back: `quantity_each` (positive) leaves with `amount` (E07, the caller's posting)."""
+        """Send owned stock back: `quantity_each` (positive) leaves with `amount` (E07 or E23, the caller's posting)."""
         self._arrive(site, location_id, item, -quantity_each, -amount)
         scan = Scan(site, location_id, item, quantity_each, at)
         return self._record(
@@ -194,7 +220,7 @@ class Stock:
             -quantity_each,
             ref_doc=po_key.strip(),
             amount=abs(amount),
-            event="E07",
+            event=event,
             reason="RTV",
             receipt_key=receipt_key,
             po_key=po_key,
@@ -256,6 +282,41 @@ class Stock:
     def clock(self, site: str, d: date, hour: int, minute: int = 0) -> datetime:
         """A moment on the wall clock of a site."""
         return datetime.combine(d, time(hour, minute), self.world.sites[site].clock)
+
+    def convert(self, site: str) -> list[StockPosition]:
+        """Value the stock of a site for the organisation from now on, and no longer by location.
+
+        Gives what the legacy ERP has on its books by location; movements that it was never told of are not in it.
+        """
+        unseen: dict[tuple[str, int], tuple[Decimal, Decimal]] = {}
+        for movement in self.world.movements:
+            if movement.site == site and movement.erp == "erp_fusion":
+                place = (movement.location_id, movement.item_key)
+                quantity, value = unseen.get(place, (ZERO, ZERO))
+                moved = (movement.erp_amount or ZERO).copy_sign(movement.quantity_each)
+                unseen[place] = (quantity + movement.quantity_each, value + moved)
+        booked: list[StockPosition] = []
+        for (holder, location_id, item_key), held in list(self._held.items()):
+            if holder != site or location_id is None:
+                continue
+            quantity, value = unseen.get((location_id, item_key), (ZERO, ZERO))
+            booked.append(
+                StockPosition(site, location_id, item_key, held.quantity - quantity, held.value - value, held.average)
+            )
+            key: tuple[str, str | None, int] = (site, None, item_key)
+            together = self._held.setdefault(key, Held())
+            together.quantity += held.quantity
+            together.value += held.value
+            together.average = max(together.average, held.average)
+            held.quantity, held.value = ZERO, ZERO
+            self._converted.add(key)
+        for key in self._converted:
+            together = self._held[key]
+            if together.quantity > 0 and together.value > 0:
+                average = (together.value / together.quantity).quantize(FIVE_PLACES, rounding=ROUND_HALF_UP)
+                together.average = average or together.average
+            self._night[key] = together.average
+        return booked
 
     def positions(self, site: str) -> Iterator[StockPosition]:
         """Owned stock as the site's ERP values it: by location (legacy) or for the organisation (cloud)."""
@@ -363,7 +424,7 @@ class Stock:
         once = _Once()
         self.outbox.snapshot("pou", "item", lambda day: once("item", self._item_rows))
         self.outbox.snapshot("pou", "item_alias", lambda day: once("alias", self._alias_rows))
-        self.outbox.snapshot("pou", "location", lambda day: once("location", self._location_rows))
+        self.outbox.snapshot("pou", "location", lambda day: once(f"location {self._erps()}", self._location_rows))
         self.outbox.snapshot("pou", "onhand", self._on_hand_rows)
 
     def is_carried(self, site: str, item: Item) -> bool:
@@ -372,10 +433,19 @@ class Stock:
             return False
         if site == CENTRE:
             return self._is_kept_by_centre(item)
-        erp = self.world.sites[site].erp
-        if item.usage_class != "unmapped_pou" and (item.cloud_no if erp == "erp_fusion" else item.legacy_no) is None:
+        if item.usage_class != "unmapped_pou" and not self.is_known(site, item):
             return False
         return item.home not in ("CTH", "IRR") or f"{site}-{item.home}" in self.world.locations
+
+    def is_known(self, site: str, item: Item) -> bool:
+        """Whether the item has a number in the site's ERP, in both where the site moves while the world runs."""
+        numbers = [item.cloud_no if self.world.sites[site].erp == "erp_fusion" else item.legacy_no]
+        if self.world.is_converted(site):
+            numbers = [item.legacy_no, item.cloud_no]
+        return None not in numbers
+
+    def _erps(self) -> str:
+        return " ".join(site.erp for site in self.world.sites.values())
 
     def _is_kept_by_centre(self, item: Item) -> bool:
         """Whether the distribution centre keeps the item: a share of the storeroom goods that the cloud knows."""
@@ -1029,9 +1099,11 @@ class Stock:
 
     def _publish_averages(self, d: date) -> None:
         for (site, location_id, item_key), held in self._held.items():
-            if self._night.get((site, location_id, item_key)) != held.average:
+            fresh = (site, location_id, item_key) in self._converted
+            if fresh or self._night.get((site, location_id, item_key)) != held.average:
                 self._night[(site, location_id, item_key)] = held.average
                 self.world.costs.append(CostVersion("average", site, location_id, item_key, d, held.average))
+        self._converted.clear()
 
     # ------------------------------------------------------------------------------------------------ recorded rows
 
@@ -1121,6 +1193,7 @@ class Stock:
             uom=uom,
             quantity_uom=in_uom,
             to_location_id=to if self.world.sites[scan.site].stock_system == "mmis" else None,
+            erp=self.world.erp_on(scan.site, posted_at.astimezone(CHICAGO).date()) if event else None,
         )
         if self.materials is not None and moved.txn_type == "CONSIGN_IN" and self.materials.keeps(scan.site):
             return moved  # the closet of an MMIS is filled without a row (landscape 7.2)
@@ -1156,16 +1229,16 @@ class Stock:
         return timedelta(minutes=stream.integer(-3, 5)) if stream.flag(0.3) else timedelta()
 
     def _post(self, moved: Movement, role: str, department: str, amount: Decimal) -> None:
-        site = self.world.sites[moved.site]
+        erp = moved.erp or self.world.sites[moved.site].erp
         adds = moved.quantity_each > 0
         posting_date = moved.posted_at.astimezone(CHICAGO).date()
         sides = ("INV_ASSET", "0000", role, department) if adds else (role, department, "INV_ASSET", "0000")
         self.world.postings.append(
             Posting(
-                erp=site.erp,
+                erp=erp,
                 site=moved.site,
                 event=moved.event or "",
-                system="IC" if site.erp == "erp_lawson" else "CA",
+                system="IC" if erp == "erp_lawson" else "CA",
                 category="Inventory",
                 posting_date=posting_date,
                 debit_role=sides[0],

@@ -81,6 +81,14 @@ class Transfers:
         wanted.is_from_centre = True
         self._asked.append(wanted)
 
+    def convert(self, renewed: dict[int, RequisitionLine]) -> None:
+        """Ask under the requisitions made anew in the cloud what was asked under those of the legacy ERP."""
+        self._asked = [renewed.get(id(wanted), wanted) for wanted in self._asked]
+
+    def asked_by(self, site: str) -> list[RequisitionLine]:
+        """Requested lines of a site that have no transfer order yet."""
+        return [line for line in self._asked if line.requisition is not None and line.requisition.site.code == site]
+
     def morning(self, d: date) -> None:
         """Make transfer orders of what was asked for, ship what is there, settle on the 15th."""
         self._order(d)
@@ -162,7 +170,7 @@ class Transfers:
         self.line_of_movement[movement.txn_id] = line
         line.received, line.received_at = quantity, moment
         key, day = str(line.cloud_id), movement.posted_at.astimezone(moment.tzinfo).date()
-        if line.site.erp == "erp_fusion":
+        if desk.world.erp_on(line.site.code, day) == "erp_fusion":
             line.receipt_number = desk.series.next("receipt", "cloud", first=1000001)
             line.receive_id = desk.series.next("rcv", first=300000200000001)
             line.deliver_id = desk.series.next("rcv", first=300000200000001)
@@ -212,7 +220,7 @@ class Transfers:
     ) -> None:
         if amount == ZERO:
             return
-        erp = self.desk.world.sites[site].erp
+        erp = self.desk.world.erp_on(site, day)
         inventory = event in ("E15", "E16a")
         system = "CA" if inventory else "IC"
         if erp == "erp_lawson" and event == "E21":

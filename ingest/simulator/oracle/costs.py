@@ -14,6 +14,7 @@ from fractions import Fraction
 
 from ingest.simulator.events import ChargePrice, ContractLine, Item, World
 from ingest.simulator.oracle.calendar import DAY, Deliveries
+from ingest.simulator.oracle.record import SystemsOfRecord
 
 RANK = {"LOCAL": 0, "IDN": 1, "GPO": 2}
 
@@ -31,6 +32,7 @@ class UnitCosts:
     def __init__(self, world: World, deliveries: Deliveries) -> None:
         self._world = world
         self._deliveries = deliveries
+        self._record = SystemsOfRecord(world.reference.get("SYSTEM_OF_RECORD", ()))
         self._averages: dict[tuple[str, str | None, int], list[tuple[date, Decimal]]] = defaultdict(list)
         self._over_time: dict[int, list[tuple[date, Decimal]]] = defaultdict(list)
         for cost in world.costs:
@@ -51,7 +53,7 @@ class UnitCosts:
             return None
         place: str | None = location_id
         system, extract = "erp_lawson", "ITEMLOC"
-        if self._world.sites[site].erp == "erp_fusion":
+        if (self._record.of(site, "inventory", day) or self._world.sites[site].erp) == "erp_fusion":
             place, system, extract = None, "erp_fusion", "CST_VALUATION"
         versions = self._averages.get((site, place, item_key))
         if not versions:

@@ -85,11 +85,3 @@ def test_scans_at_the_case_point_to_the_pick(built):
     scans = [row for row in delivered(out, "pou", "case_usage") if row["site"] == "WES" and row["issue_txn_id"]]
     earlier = [row for row in scans if picks[row["issue_txn_id"]].happened_at.date().isoformat() < row["scan_ts"][:10]]
     assert len(earlier) > len(scans) / 2
-
-
-@pytest.mark.parametrize(("site", "cutover"), [("H3", date(2026, 4, 1)), ("H4", date(2026, 7, 1))])
-def test_a_world_that_reaches_a_cutover_is_refused(tmp_path, site, cutover):
-    with pytest.raises(ValueError, match=f"{site} moves to the cloud ERP on {cutover}"):
-        build_world(tmp_path, cutover - timedelta(days=3), 4, 0.01, 1, sites=("H1", site))
-    world, _, _ = build_world(tmp_path, cutover - timedelta(days=3), 3, 0.01, 1, sites=(site,))
-    assert world.end == cutover - timedelta(days=1)
