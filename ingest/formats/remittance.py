@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ingest.coded import plain
 from ingest.formats.reading import Reading
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def remittance_balance(readings: Mapping[str, Reading]) -> pl.DataFrame:
     """
     import polars as pl
 
-    frames = {name: reading.frame for name, reading in readings.items()}
+    frames = {name: plain(reading.frame) for name, reading in readings.items()}
     payments = frames["REMIT_835_PAYMENT"].select(*_SET, "TRACE_NO", paid=_usd("TOTAL_PAID"))
     claims = frames["REMIT_835_CLAIM"].select(*_CLAIM, charge=_usd("CHARGE"), paid=_usd("PAID"))
     services = frames["REMIT_835_SERVICE"].select(*_SERVICE, charge=_usd("CHARGE"), paid=_usd("PAID"))

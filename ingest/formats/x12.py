@@ -14,16 +14,17 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from ingest.coded import coding
 from ingest.contract import Delivery, Extract
 from ingest.formats.reading import BadRow, Content, Look, Piece, Reading, Text
 from ingest.formats.x12_envelope import Refusal, Sets, sets_of
 from ingest.formats.x12_layouts import layout, mandatory
-from ingest.formats.x12_rows import Kind, Rows, refused_sets
+from ingest.formats.x12_rows import Kind, Rows, coded_columns, refused_sets
 from ingest.formats.x12_segments import Chunk, Segments, chunks, code, count_segments, kinds_of_sets, segment_tables
 
 if TYPE_CHECKING:
@@ -89,17 +90,29 @@ def read(texts: Sequence[Text], delivery: Delivery, extracts: Sequence[Extract])
 
     feeds = [text.extracts or tuple(extract.name for extract in extracts) for text in texts]
     names = [text.name for text in texts]
-    found = {extract.name: Reading(_empty(extract)) for extract in extracts}
+    codings = {extract.name: {name: coding() for name in coded_columns(extract)} for extract in extracts}
+    frames: dict[str, list[pl.DataFrame]] = {extract.name: [] for extract in extracts}
+    bad: dict[str, list[BadRow]] = {extract.name: [] for extract in extracts}
     for segments in segment_tables(texts, _encoding(delivery), _STRETCH):
-        for name, reading in _read(segments, feeds, names, extracts).items():
-            frame = found[name].frame
-            found[name] = Reading(pl.concat([frame, reading.frame]) if frame.height else reading.frame, found[name].bad)
-            found[name].bad.extend(reading.bad)
-    return found
+        for name, reading in _read(segments, feeds, names, extracts, codings).items():
+            if reading.frame.height:
+                frames[name].append(reading.frame)
+            bad[name].extend(reading.bad)
+    return {
+        extract.name: Reading(
+            pl.concat(frames[extract.name], rechunk=True) if frames[extract.name] else _empty(extract),
+            bad[extract.name],
+        )
+        for extract in extracts
+    }
 
 
 def _read(
-    segments: Segments, feeds: Sequence[tuple[str, ...]], names: Sequence[str], extracts: Sequence[Extract]
+    segments: Segments,
+    feeds: Sequence[tuple[str, ...]],
+    names: Sequence[str],
+    extracts: Sequence[Extract],
+    codings: Mapping[str, Mapping[str, pl.Categorical]],
 ) -> dict[str, Reading]:
     """The same of one table of segments; `feeds` and `names` are those of the texts."""
     import numpy as np
@@ -136,7 +149,9 @@ def _read(
 
     def rows(extract: Extract) -> Reading:
         whole = parts.get(layout(extract).kind)
-        found = Rows(whole, extract, names).reading() if whole is not None else Reading(_empty(extract))
+        found = Reading(_empty(extract))
+        if whole is not None:
+            found = Rows(whole, extract, names, codings[extract.name]).reading()
         return Reading(found.frame, sorted([*bad[extract.name], *found.bad], key=lambda row: (row.index, row.line)))
 
     if segments.size < _SERIAL:

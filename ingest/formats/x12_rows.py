@@ -10,10 +10,11 @@ asks for (names, addresses, NM1) is never decoded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ingest.coded import spread
 from ingest.contract import Extract
 from ingest.formats.reading import BadRow, Reading
 from ingest.formats.x12_envelope import Refusal, Sets
@@ -225,12 +226,15 @@ def position_in(group: Ints) -> Ints:
 class Rows:
     """Rows of one extract: the segment that each comes from, and its columns."""
 
-    def __init__(self, kind: Kind, extract: Extract, names: Sequence[str]) -> None:
-        """Choose the rows; `names` has the name of each text."""
+    def __init__(
+        self, kind: Kind, extract: Extract, names: Sequence[str], codings: Mapping[str, pl.Categorical]
+    ) -> None:
+        """Choose the rows; `names` has the name of each text, `codings` the type of each column that is coded."""
         import numpy as np
 
         self.kind = kind
         self.extract = extract
+        self.codings = codings
         self.layout: Layout = layout(extract)
         self.names = names
         self.bad: list[BadRow] = []
@@ -321,9 +325,12 @@ class Rows:
             if source is None:
                 columns.append(self._unsourced(column.name))
                 continue
-            value = self._value(column.name, source)
+            is_of_sets = column.name in self.codings
+            value = self._value_of_sets(column.name, source) if is_of_sets else self._value(column.name, source)
             if column.type.name == "date" and column.type.layout == "yyyyMMdd":
                 value = _with_century(value)
+            if is_of_sets:
+                value = spread(value, pl.Series(self.set), self.codings[column.name])
             if any((place.segment, place.element) in IMPLIED_DECIMALS for place in source.places):
                 value, is_wrong = self._with_point(value, source)
                 for at in is_wrong.arg_true():
@@ -359,13 +366,25 @@ class Rows:
         import polars as pl
 
         if name in self.positions:
-            return pl.Series(name, self.positions[name]).cast(pl.String)
+            positions = self.positions[name]
+            numbers = pl.Series(name, range(int(positions.max(initial=0)) + 1)).cast(pl.String)
+            return spread(numbers, pl.Series(positions), self.codings[name])
         column = self.extract.columns[name]
         if column.from_path == "file" or name == "file_name":
             segments = self.kind.segments
             place = segments.place[segments.chunks[self.kind.number[self.at]]]
-            return pl.Series(name, [each or None for each in self.names], dtype=pl.String).gather(place).rename(name)
+            files = pl.Series(name, [each or None for each in self.names], dtype=pl.String)
+            return spread(files, pl.Series(place), self.codings[name])
         return pl.Series(name, [None] * len(self.at), dtype=pl.String)
+
+    def _value_of_sets(self, name: str, source: Source) -> pl.Series:
+        """The value that all rows of a set share, for each set."""
+        import numpy as np
+
+        views = self.kind.values_of_sets(source.places[0])
+        for place in source.places[1:]:
+            views = np.where(views[:, :1] == 0, self.kind.values_of_sets(place), views)
+        return self.kind.segments.column(name, views)
 
     def _value(self, name: str, source: Source) -> pl.Series:
         import numpy as np
@@ -533,6 +552,26 @@ class Rows:
             is_wrong=(here & ~text.str.contains(r"^[+-]?\d+$")).fill_null(False),
         )
         return frame["value"].rename(value.name), frame["is_wrong"]
+
+
+def coded_columns(extract: Extract) -> list[str]:
+    """Columns that say the same in many rows: what stands once for a set or interchange, positions, names of files."""
+    sources = layout(extract).sources
+    return [
+        column.name
+        for column in extract.read_columns
+        if column.name not in sources or _is_of_sets(sources[column.name], layout(extract))
+    ]
+
+
+def _is_of_sets(source: Source, of: Layout) -> bool:
+    """Whether the rows of a set share the value; where each set is a row, those of a group."""
+    shared = ["ISA", "GS", "GE", "IEA"]
+    if of.anchor != "ST":
+        shared += ["ST", "SE", *LOOPS.get(of.kind, Loops("", ())).heading]
+    return not source.joined and all(
+        place.segment in shared and place.components is None and not place.pair for place in source.places
+    )
 
 
 def _with_century(value: pl.Series) -> pl.Series:

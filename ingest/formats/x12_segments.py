@@ -281,14 +281,29 @@ def chunks(content: Content) -> list[Chunk]:
 
 def _candidates(content: Content) -> Iterator[int]:
     """Places where `ISA` stands, in a wrapped text also over line ends."""
+    import numpy as np
+
     if _is_wrapped(content):
         for match in re.finditer(rb"I[\r\n]*S[\r\n]*A(?=[\r\n]*[^A-Za-z0-9 \t\r\n])", content):
             yield match.start()
         return
-    position = content.find(b"ISA")
-    while position >= 0:
-        yield position
-        position = content.find(b"ISA", position + 3)
+    yield from _places(np.frombuffer(content, np.uint8), b"ISA").tolist()
+
+
+def _places(buffer: NDArray[np.uint8], text: bytes) -> Ints:
+    """Where a short text stands."""
+    import numpy as np
+
+    found = [np.zeros(0, np.int64)]
+    for at in range(0, len(buffer), _BLOCK):
+        # Block by block, so that what is made on the way stays in the processor's cache.
+        block = buffer[at : at + _BLOCK + len(text) - 1]
+        size = max(len(block) - len(text) + 1, 0)
+        is_here = block[:size] == text[0]
+        for offset, byte in enumerate(text[1:], 1):
+            is_here &= block[offset : offset + size] == byte
+        found.append(np.flatnonzero(is_here) + at)
+    return np.concatenate(found)
 
 
 def _is_wrapped(content: Content) -> bool:
@@ -568,20 +583,35 @@ def count_segments(content: Content, chunk: Chunk, encoding: str) -> int:
 
 def kinds_of_sets(content: Content, chunk: Chunk, encoding: str) -> dict[bytes, int]:
     """ST01 of the sets of a chunk and how many there are, by their ST alone."""
+    import numpy as np
+
     text, start, end, separators = content, chunk.start, chunk.end, chunk.separators
-    if separators is None or _is_wrapped(content[start : start + _WINDOW]):
+    if separators is None or _is_wrapped(content[start : min(end, start + _WINDOW)]):
         text = alike(content, chunk, encoding)
         start, end, separators = 0, len(text), Separators(ELEMENT[0], -1, -1, SEGMENT[0])
-    element, segment = bytes([separators.element]), bytes([separators.segment])
-    begins, blanks = b"ST" + element, b" \t\r\n".replace(segment, b"")
+    buffer = np.frombuffer(text, np.uint8)[start:end]
+    begins = _places(buffer, b"ST" + bytes([separators.element]))
+    # A set begins where a segment can: behind the end of one, and perhaps blanks.
+    is_blank = np.zeros(256, bool)
+    is_blank[[byte for byte in _BLANKS if byte != separators.segment]] = True
+    ahead = np.maximum(begins - 1, 0)
+    for _ in range(_LONGEST_INDENT):
+        indented = np.flatnonzero(is_blank[buffer[ahead]] & (ahead > 0))
+        if not len(indented):
+            break
+        ahead[indented] -= 1
+    begins = begins[buffer[ahead] == separators.segment] + 3
     kinds: Counter[bytes] = Counter()
-    at = text.find(begins, start, end)
-    while at >= 0:
-        ahead = text[at - 1 : at]
-        if ahead in blanks:
-            ahead = text[max(0, at - _LONGEST_INDENT) : at].rstrip(blanks)[-1:]
-        if ahead == segment:
-            stops = [stop for stop in (text.find(mark, at + 3, at + 19) for mark in (element, segment)) if stop >= 0]
-            kinds[text[at + 3 : min(stops, default=at + 3)]] += 1
-        at = text.find(begins, at + 3, end)
+    marks = [bytes([separators.element]), bytes([separators.segment])]
+    # Most are three characters and a separator: those that are alike are told together.
+    names = sum(buffer[np.minimum(begins + at, len(buffer) - 1)].astype(np.uint32) << (8 * at) for at in range(4))
+    _, firsts, which, counts = np.unique(names, return_index=True, return_inverse=True, return_counts=True)
+    for name, at in enumerate(firsts):
+        told = buffer[begins[at] : begins[at] + 4].tobytes()
+        if told[3:] in marks and not any(mark in told[:3] for mark in marks):
+            kinds[told[:3]] += int(counts[name])
+            continue
+        for at in begins[which == name].tolist():
+            told = buffer[at : at + 16].tobytes()
+            kinds[told[: min((stop for stop in map(told.find, marks) if stop >= 0), default=0)]] += 1
     return kinds

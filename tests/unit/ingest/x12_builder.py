@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ingest.coded import plain
 from ingest.contract import load_contracts
 from ingest.formats import x12
-from ingest.formats.reading import Text
+from ingest.formats.reading import Reading, Text
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,13 @@ def feed_of(kind):
 
 
 def read_all(contents, kind):
-    """Readings of some files that feed one kind, as the reader gives them."""
+    """Readings of some files that feed one kind, coded columns as the text that they stand for."""
     delivery, extracts, names = feed_of(kind)
     texts = [
         Text(index, content, name=f"file{index}.edi", extracts=tuple(names)) for index, content in enumerate(contents)
     ]
-    return x12.read(texts, delivery, extracts)
+    readings = x12.read(texts, delivery, extracts)
+    return {name: Reading(plain(reading.frame), reading.bad) for name, reading in readings.items()}
 
 
 def rows(contents, kind):
