@@ -37,6 +37,7 @@ _PAD = b"\0" * (_LONGEST_IN_WORDS + 16)
 _FIRST = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(17)], np.uint64)
 _SECOND = np.array([(1 << 8 * max(0, n - 8)) - 1 for n in range(17)], np.uint64)
 _HALF = np.uint64(32)
+_LENGTH = np.uint64((1 << 32) - 1)
 _ZEROS = np.uint64(0x3030303030303030)
 _HIGH = np.uint64(0xF0F0F0F0F0F0F0F0)
 _SIXES = np.uint64(0x0606060606060606)
@@ -127,37 +128,50 @@ def unescaped(text: str, delimiters: Delimiters) -> str:
 
 @dataclass
 class Values:
-    """Values of one field for many segments: string views, their lengths (0 is empty) and the buffers behind them."""
+    """Values of one field for many segments: string views, which of them are filled, and the buffers behind them."""
 
     views: Words
     """Two words a value: length and first four bytes; then eight more bytes, or a buffer's number and place in it."""
-    lengths: Ints
+    filled: Flags
     buffers: list[bytes | Words] = field(default_factory=list)
 
     def take(self, rows: Ints) -> Values:
         """The values of some rows, in their order."""
         views = self.views.view("V16").ravel().take(rows)
-        return Values(views.view(np.uint64).reshape(-1, 2), self.lengths.take(rows), self.buffers)
+        return Values(views.view(np.uint64).reshape(-1, 2), self.filled.take(rows), self.buffers)
 
     def put(self, rows: Ints, other: Values) -> None:
         """Replace the values of some rows."""
-        views = other.views.copy()
-        views[other.lengths > _INLINE, 1] += np.uint64(len(self.buffers))
-        self.views[rows] = views
-        self.lengths[rows] = other.lengths
+        self.views[rows] = _behind(other.views.copy(), len(self.buffers))
+        self.filled[rows] = other.filled
         self.buffers = [*self.buffers, *other.buffers]
 
-    def series(self, name: str) -> pl.Series:
-        """As a text column, null where empty."""
-        import polars as pl
-        import pyarrow as pa
 
-        size, filled = len(self.lengths), self.lengths > 0
-        if not filled.any():
-            return pl.Series(name, [None], dtype=pl.String).new_from_index(0, size)
-        valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
-        buffers = [valid, pa.py_buffer(self.views), *(pa.py_buffer(buffer) for buffer in self.buffers)]
-        return pl.Series(name, pa.Array.from_buffers(pa.string_view(), size, buffers))
+def _behind(views: Words, buffers: int) -> Words:
+    """Views of values whose buffers now come after so many others; changed in place."""
+    views[(views[:, 0] & _LENGTH) > _INLINE, 1] += np.uint64(buffers)
+    return views
+
+
+def series_of(name: str, parts: Sequence[Values]) -> pl.Series:
+    """Values that follow each other as one text column in one piece, null where empty."""
+    import polars as pl
+    import pyarrow as pa
+
+    filled = np.concatenate([part.filled for part in parts])
+    if not filled.any():
+        return pl.Series(name, [None], dtype=pl.String).new_from_index(0, len(filled))
+    views = np.concatenate([part.views for part in parts])
+    buffers: list[bytes | Words] = []
+    end = 0
+    for part in parts:
+        start, end = end, end + len(part.filled)
+        if part.buffers and buffers:
+            _behind(views[start:end], len(buffers))
+        buffers += part.buffers
+    valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
+    memory = [valid, pa.py_buffer(views), *(pa.py_buffer(buffer) for buffer in buffers)]
+    return pl.Series(name, pa.Array.from_buffers(pa.string_view(), len(filled), memory))
 
 
 @dataclass(frozen=True)
@@ -173,15 +187,15 @@ class Spans:
 
 def empty_values(size: int) -> Values:
     """Values that are all empty."""
-    return Values(np.zeros((size, 2), np.uint64), np.zeros(size, np.int64))
+    return Values(np.zeros((size, 2), np.uint64), np.zeros(size, np.bool_))
 
 
 class Bytes:
     """Bytes with views on every two, four, eight and sixteen of them."""
 
-    def __init__(self, content: bytes) -> None:
-        self.content = content + _PAD
-        self.size = len(content)
+    def __init__(self, content: bytes, end: bytes = b"") -> None:
+        self.content = b"".join((content, end, _PAD))
+        self.size = len(content) + len(end)
         self.one = np.frombuffer(self.content, np.uint8)
         self.two = self._words("<u2", 2)
         self.four = self._words("<u4", 4)
@@ -192,6 +206,23 @@ class Bytes:
         # The views overlap: word n begins at byte n.
         return np.ndarray((len(self.content) - width,), kind, self.content, strides=(1,))
 
+    def columns(self, start: Ints, length: Ints) -> list[Values]:
+        """Copies of spans as values, for every row of two matrices; short ones of all rows are made at once."""
+        longest = length.max(axis=1)
+        short = np.flatnonzero((longest > 0) & (longest <= 8))
+        size = length[short].ravel()
+        words = self.eight[start[short].ravel()]
+        words &= _FIRST.take(size)
+        views = np.empty((len(words), 2), np.uint64)
+        np.bitwise_or(words << _HALF, size.view(np.uint64), out=views[:, 0])
+        np.right_shift(words, _HALF, out=views[:, 1])
+        made = dict(zip(short.tolist(), np.vsplit(views, len(short)) if len(short) else (), strict=True))
+        filled = length > 0
+        return [
+            Values(made[row], filled[row]) if row in made else self.values(start[row], length[row])
+            for row in range(len(length))
+        ]
+
     def values(self, start: Ints, length: Ints) -> Values:
         """Copies of spans as values."""
         if not length.any():
@@ -200,29 +231,27 @@ class Bytes:
         words = self.sixteen[start].view(np.uint64).reshape(-1, 2)
         kept = np.minimum(length, 16)
         first = words[:, 0] & _FIRST.take(kept)
+        second = words[:, 1] & _SECOND.take(kept)
         views = np.empty((len(start), 2), np.uint64)
         np.bitwise_or(first << _HALF, length.view(np.uint64), out=views[:, 0])
-        if longest <= 8:
-            np.right_shift(first, _HALF, out=views[:, 1])
-            return Values(views, length)
-        second = words[:, 1] & _SECOND.take(kept)
         np.bitwise_or(first >> _HALF, second << _HALF, out=views[:, 1])
-        values = Values(views, length)
+        values = Values(views, length > 0)
         if longest <= _INLINE:
             return values
         long = np.flatnonzero(length > _INLINE)
         if longest > _LONGEST_IN_WORDS:
-            self._longest(values, start, long[length[long] > _LONGEST_IN_WORDS])
+            self._longest(values, start, length, long[length[long] > _LONGEST_IN_WORDS])
             long = long[length[long] <= _LONGEST_IN_WORDS]
         if len(long) == len(length):
-            self._in_words(values, start, slice(None), first, second)
+            self._in_words(values, start, length, slice(None), first, second)
         elif len(long):
-            self._in_words(values, start[long], long, first[long], second[long])
+            self._in_words(values, start[long], length[long], long, first[long], second[long])
         return values
 
-    def _in_words(self, values: Values, start: Ints, rows: Ints | slice, first: Words, second: Words) -> None:
+    def _in_words(
+        self, values: Values, start: Ints, length: Ints, rows: Ints | slice, first: Words, second: Words
+    ) -> None:
         """Values that do not fit into their view: they go to a buffer, the view gets its number and the place there."""
-        length = values.lengths[rows]
         width = (int(length.max()) + 7) // 8
         words = np.empty((len(start), width), np.uint64)
         words[:, 0], words[:, 1] = first, second
@@ -232,9 +261,9 @@ class Bytes:
         values.views[rows, 1] = (places << _HALF) | np.uint64(len(values.buffers))
         values.buffers.append(words)
 
-    def _longest(self, values: Values, start: Ints, rows: Ints) -> None:
+    def _longest(self, values: Values, start: Ints, length: Ints, rows: Ints) -> None:
         """The same for values of any length."""
-        spans = zip(start[rows].tolist(), values.lengths[rows].tolist(), strict=True)
+        spans = zip(start[rows].tolist(), length[rows].tolist(), strict=True)
         texts = [self.content[at : at + size] for at, size in spans]
         places = np.cumsum([0, *(len(text) for text in texts[:-1])]).astype(np.uint64)
         values.views[rows, 1] = (places << _HALF) | np.uint64(len(values.buffers))
@@ -251,15 +280,11 @@ class Bytes:
             same &= (self.eight[spans.start + at] & _FIRST[len(part)]) == word
         return same
 
-    def without_null(self, spans: Spans) -> Spans:
-        """Spans in which the null that HL7 sends as two quotes is empty (HL7 v2.5.1, 2.5.3)."""
-        two = np.flatnonzero(spans.length == 2)
-        sent_null = two[self.two[spans.start[two]] == _NULL_SENT] if len(two) else two
-        if not len(sent_null):
-            return spans
-        length = spans.length.copy()
-        length[sent_null] = 0
-        return Spans(spans.start, length, spans.end, spans.is_long)
+    def empty_null(self, start: Ints, length: Ints) -> None:
+        """Make spans empty that hold the null which HL7 sends as two quotes (HL7 v2.5.1, 2.5.3)."""
+        two = np.flatnonzero(length == 2)
+        if len(two):
+            length.reshape(-1)[two[self.two[start.reshape(-1)[two]] == _NULL_SENT]] = 0
 
 
 def written(texts: Sequence[str]) -> Values:
@@ -276,12 +301,33 @@ def code_of(segment: str) -> int:
 
 
 @dataclass(frozen=True)
+class Field:
+    """A field that is wanted of segments, or a part of its first repetition; both parts count from 1."""
+
+    number: int
+    component: int = 1
+    sub: int = 1
+    keeps_subs: bool = False
+    """Whether the subcomponents of the component are one text."""
+    is_repeated: bool = False
+    """Whether all repetitions are wanted, joined by ~."""
+    normalised: Callable[[str], str] | None = None
+    """For a time stamp: what makes fourteen digits of one that has a fraction or an offset."""
+
+
+@dataclass(frozen=True)
 class Located:
-    """The fields of some segments: the slot before the first of each, how many there are, and the fewest."""
+    """Fields of some segments, a row a field: where the first text of each stands, and the delimiter that ends it.
+
+    `slot` is that before the first field of each segment, `fields` how many the segment has; a field that it has not
+    is empty.
+    """
 
     slot: Ints
     fields: Ints
-    fewest: int
+    start: Ints
+    length: Ints
+    end: Ints
 
 
 class Segments:
@@ -293,13 +339,14 @@ class Segments:
 
     def __init__(self, content: bytes, delimiters: Delimiters) -> None:
         # The second line end stands for what follows the last delimiter.
-        self.bytes = Bytes(content + b"\n\n")
+        self.bytes = Bytes(content, b"\n\n")
         self.delimiters = delimiters
         one = self.bytes.one[: self.bytes.size]
         mask = one < 32
+        same = np.empty_like(mask)
         for mark in (delimiters.field, delimiters.component, delimiters.repetition, delimiters.subcomponent):
             if mark:
-                mask |= one == ord(mark)
+                mask |= np.equal(one, ord(mark), out=same)
         places = np.flatnonzero(mask)
         kinds = one.take(places)
         low = kinds < 32
@@ -309,16 +356,19 @@ class Segments:
         if len(other):
             places, kinds, is_end = (np.delete(each, other) for each in (places, kinds, is_end))
         self._kinds = kinds
+        self._used: dict[bytes, bool] = {}
         self._places, self._next_places = places, places[1:]
-        # A field ends at a field separator or a line end; slot n is the field that begins after the n-th of these.
-        self._slots = np.flatnonzero(is_end | (kinds == ord(delimiters.field)))
-        self._split(places, is_end)
+        self._split(is_end)
         self._mark_escapes()
 
-    def _split(self, places: Ints, is_end: Flags) -> None:
+    def _split(self, is_end: Flags) -> None:
         one = self.bytes.one
-        ends = places[is_end]
-        end_slot = np.flatnonzero(is_end.take(self._slots))
+        # A field ends at a field separator or a line end; slot n is the field that begins after the n-th of these.
+        is_field_end = is_end | (self._kinds == ord(self.delimiters.field))
+        self._slots = np.flatnonzero(is_field_end)
+        line_ends = np.flatnonzero(is_end)
+        ends = self._places.take(line_ends)
+        end_slot = np.cumsum(is_field_end, dtype=np.int32).take(line_ends).astype(np.int64) - 1
         starts = np.empty_like(ends)
         starts[0], starts[1:] = 0, ends[:-1] + 1
         before = np.empty_like(end_slot)
@@ -339,7 +389,7 @@ class Segments:
         self.line_numbers = lines
         word = self.bytes.four[self.start]
         self.code = word & np.uint32(0xFFFFFF)
-        first, second, third, fourth = (one[self.start + at] for at in range(4))
+        first, second, third, fourth = np.ascontiguousarray(word.view(np.uint8).reshape(-1, 4).T)
         self.is_valid = (
             (first - 65 < 26)
             & ((second - 65 < 26) | (second - 48 < 10))
@@ -354,19 +404,28 @@ class Segments:
 
     def _mark_escapes(self) -> None:
         """Which delimiters end a text with an escape character; None where no value has one."""
+        is_header = np.isin(self.code, np.array([code_of(each) for each in ("MSH", "FHS", "BHS")], np.uint32))
+        self._headers = self.start[is_header]
         self._escaped: Flags | None = None
         mark = self.delimiters.escape
         if not mark:
             return
         is_mark = self.bytes.one[: self.bytes.size] == ord(mark)
-        # The escape characters that headers declare are not in a value.
-        place = 4 + self.delimiters.encoding.index(mark)
-        is_header = np.isin(self.code, np.array([code_of(each) for each in ("MSH", "FHS", "BHS")], np.uint32))
-        headers = self.start[is_header] + place
-        if np.count_nonzero(is_mark) == np.count_nonzero(self.bytes.one[headers] == ord(mark)):
+        if np.count_nonzero(is_mark) == self._declared(mark):
             return
         self._escaped = np.zeros(len(self._places), np.bool_)
         self._escaped[np.searchsorted(self._places, np.flatnonzero(is_mark))] = True
+
+    def _declared(self, mark: bytes) -> int:
+        """How many headers declare an encoding character; there it is in no value."""
+        place = 4 + self.delimiters.encoding.index(mark)
+        return int(np.count_nonzero(self.bytes.one[self._headers + place] == ord(mark)))
+
+    def _is_used(self, mark: bytes) -> bool:
+        """Whether a delimiter stands anywhere but where a header declares it."""
+        if mark and mark not in self._used:
+            self._used[mark] = int(np.count_nonzero(self._kinds == ord(mark))) != self._declared(mark)
+        return bool(mark) and self._used[mark]
 
     @property
     def may_hold_escapes(self) -> bool:
@@ -377,49 +436,79 @@ class Segments:
         """Numbers of the segments with an id."""
         return np.flatnonzero(self.code == code)
 
-    def located(self, segments: Ints) -> Located:
-        """Segments made ready to have their fields taken; segment -1 has no field."""
-        fields = self._fields[segments]
-        return Located(self._slot[segments], fields, int(fields.min()) if len(fields) else 0)
+    def columns(self, segments: Ints, wanted: Sequence[Field]) -> list[Values]:
+        """The values of every wanted field for each of some segments; segment -1 has no field.
 
-    def spans(
-        self, segments: Located, number: int, component: int = 1, sub: int = 1, *, keeps_subs: bool = False
-    ) -> Spans:
-        """Where a field stands in each of some segments, in its first repetition.
-
-        Component and subcomponent count from 1. With `keeps_subs` the subcomponents of the component are one text.
+        Values are decoded, the null that was sent as two quotes is empty, time stamps have fourteen digits.
         """
-        slot = segments.slot + number
-        is_whole = segments.fewest >= number
+        found = self._located(segments, [each.number for each in wanted])
+        long: dict[int, Flags | None] = {}
+        for row, each in enumerate(wanted):
+            spans = self._within(found, row, each)
+            if spans is not None:
+                found.start[row], found.length[row], found.end[row] = spans.start, spans.length, spans.end
+                long[row] = spans.is_long
+        self.bytes.empty_null(found.start, found.length)
+        columns = self.bytes.columns(found.start, found.length)
+        for row, each in enumerate(wanted):
+            spans = Spans(found.start[row], found.length[row], found.end[row], long.get(row))
+            if each.normalised is not None:
+                columns[row] = self._moments(columns[row], spans, each.normalised)
+                continue
+            if self._escaped is not None:
+                may_hold = self._escaped[spans.end]
+                if spans.is_long is not None:
+                    may_hold |= spans.is_long
+                self._decode(columns[row], spans, np.flatnonzero(may_hold & (spans.length > 0)))
+            if each.is_repeated and self._is_used(self.delimiters.repetition):
+                self._repeat(columns[row], found, each)
+        return columns
+
+    def spans(self, segments: Ints, number: int, component: int = 1, sub: int = 1) -> Spans:
+        """Where a field, or a part of it, stands in each of some segments."""
+        found = self._located(segments, [number])
+        within = self._within(found, 0, Field(number, component, sub))
+        return within or Spans(found.start[0], found.length[0], found.end[0])
+
+    def _located(self, segments: Ints, numbers: Sequence[int]) -> Located:
+        fields, slot = self._fields[segments], self._slot[segments]
+        wanted = np.array(numbers)
+        slots = slot + wanted[:, None]
         there = None
-        if not is_whole or component > 1 or sub > 1:
-            there = segments.fields >= number
-            slot[~there] = 0
-        end = self._slots.take(slot)
-        start = self._places.take(end) + 1
-        stop = self._next_places.take(end)
-        end += 1
-        mark = self.delimiters
-        for _ in range(component - 1):
-            end = self._past(end, mark.subcomponent)
-            assert there is not None
-            there &= self._is(end, mark.component)
-            start, end = self._next(end, there)
-            stop = self._places[end]
-        for _ in range(sub - 1):
-            assert there is not None
-            there &= self._is(end, mark.subcomponent)
-            start, end = self._next(end, there)
-            stop = self._places[end]
-        is_long = None
-        if keeps_subs and mark.subcomponent:
-            past = self._past(end, mark.subcomponent)
-            if past is not end:
-                end, stop, is_long = past, self._places[past], past > end
-        stop -= start
+        if len(fields) and fields.min() < wanted.max():
+            there = fields >= wanted[:, None]
+            slots *= there
+        end = self._slots.take(slots)
+        start = self._places.take(end)
+        start += 1
+        length = self._next_places.take(end)
+        length -= start
         if there is not None:
-            stop *= there
-        return Spans(start, stop, end, is_long)
+            length *= there
+        end += 1
+        return Located(slot, fields, start, length, end)
+
+    def _within(self, found: Located, row: int, wanted: Field) -> Spans | None:
+        """Where a component or subcomponent stands, or a text with its subcomponents; None where the field does."""
+        mark = self.delimiters
+        keeps_subs = wanted.keeps_subs and self._is_used(mark.subcomponent)
+        if wanted.component == wanted.sub == 1 and not keeps_subs:
+            return None
+        start, length, end = found.start[row], found.length[row], found.end[row]
+        there = found.fields >= wanted.number
+        for step in [mark.component] * (wanted.component - 1) + [mark.subcomponent] * (wanted.sub - 1):
+            if step == mark.component:
+                end = self._past(end, mark.subcomponent)
+            there &= self._is(end, step)
+            start = self._places[end] + 1
+            start[~there] = 0
+            end = np.minimum(end + there, len(self._places) - 1)
+            length = (self._places[end] - start) * there
+        if not keeps_subs:
+            return Spans(start, length, end)
+        past = self._past(end, mark.subcomponent)
+        is_long = (past > end) & there
+        return Spans(start, np.where(is_long, self._places[past] - start, length), past, is_long)
 
     def _is(self, end: Ints, mark: bytes) -> Flags:
         if not mark:
@@ -436,22 +525,6 @@ class Segments:
             going = going[self._is(end[going], mark)]
         return end
 
-    def _next(self, end: Ints, there: Flags) -> tuple[Ints, Ints]:
-        start = self._places[end] + 1
-        start[~there] = 0
-        return start, np.minimum(end + there, len(self._places) - 1)
-
-    def values(self, spans: Spans) -> Values:
-        """Values of spans: decoded, the null that was sent as two quotes empty."""
-        spans = self.bytes.without_null(spans)
-        values = self.bytes.values(spans.start, spans.length)
-        if self._escaped is not None:
-            may_hold = self._escaped[spans.end]
-            if spans.is_long is not None:
-                may_hold |= spans.is_long
-            self._decode(values, spans, np.flatnonzero(may_hold & (spans.length > 0)))
-        return values
-
     def _decode(self, values: Values, spans: Spans, rows: Ints) -> None:
         if len(rows):
             delimiters = self.delimiters
@@ -465,14 +538,11 @@ class Segments:
             for at, size in zip(spans.start[rows].tolist(), spans.length[rows].tolist(), strict=True)
         ]
 
-    def repeated(self, segments: Located, number: int, component: int) -> Values:
-        """A component of every repetition of a field, joined by ~."""
-        values = self.values(self.spans(segments, number, component))
+    def _repeat(self, values: Values, found: Located, wanted: Field) -> None:
+        """A component of every repetition in place of that of the first, where a field has several."""
         mark = self.delimiters.repetition
-        if not mark:
-            return values
-        slot = segments.slot + number
-        there = segments.fields >= number
+        slot = found.slot + wanted.number
+        there = found.fields >= wanted.number
         slot[~there] = 0
         before, last = self._slots[slot], self._slots[np.minimum(slot + 1, len(self._slots) - 1)]
         several = np.flatnonzero((last > before + 1) & there)
@@ -485,8 +555,7 @@ class Segments:
         if len(several):
             start = self._places[before] + 1
             texts = self.texts(Spans(start, self._places[last] - start, last), several)
-            values.put(several, written([self._joined(text, component) for text in texts]))
-        return values
+            values.put(several, written([self._joined(text, wanted.component) for text in texts]))
 
     def _joined(self, text: str, component: int) -> str:
         mark = self.delimiters
@@ -500,17 +569,16 @@ class Segments:
             found.pop()
         return "~".join(found)
 
-    def moments(self, spans: Spans, normalised: Callable[[str], str]) -> Values:
+    def _moments(self, values: Values, spans: Spans, normalised: Callable[[str], str]) -> Values:
         """Time stamps as fourteen digits.
 
         A time stamp that ends at the day, hour or minute is filled with zeros; `normalised` makes what has a fraction
         or an offset, and leaves alone what is no time stamp.
         """
-        spans = self.bytes.without_null(spans)
         length = spans.length
         odd = (length > 0) & (length != 14)
         if not odd.any():
-            return self.bytes.values(spans.start, length)
+            return values
         values, is_filled = self._filled(spans, (length == 8) | (length == 10) | (length == 12) | (length == 14))
         rows = np.flatnonzero((length > 0) & ~is_filled)
         if len(rows):
@@ -528,8 +596,7 @@ class Segments:
             # A digit has the high half 3, and has it still when six is added to its low half.
             is_digits &= ((eight & _HIGH) == _ZEROS) & (((eight + _SIXES) & _HIGH) == _ZEROS)
             words[:, word] = eight
-        length = np.where(is_digits, 14, 0)
         views = np.zeros((size, 2), np.uint64)
         views[is_digits, 0] = ((words[:, 0] << _HALF) | np.uint64(14))[is_digits]
         views[is_digits, 1] = np.flatnonzero(is_digits).astype(np.uint64) << np.uint64(36)
-        return Values(views, length, [words]), is_digits
+        return Values(views, is_digits.copy(), [words]), is_digits

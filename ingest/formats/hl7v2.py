@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -33,7 +33,7 @@ from ingest.formats.reading import BadRow, Content, Look, Piece, Reading, Text, 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ingest.formats.hl7_segments import Delimiters, Flags, Ints, Located, Segments, Spans, Values
+    from ingest.formats.hl7_segments import Delimiters, Field, Flags, Ints, Segments, Spans, Values
 
 # Bytes that are scanned together: few enough for the processor's cache, enough to make a Python call cheap.
 _CHUNK = 2 << 20
@@ -86,6 +86,11 @@ class _Place:
     where: _Place | None = None
     equals: str = ""
 
+    @cached_property
+    def of_segment(self) -> _Place:
+        """The place of the segment itself."""
+        return replace(self, field=0, component=0, sub=0)
+
 
 _FIELD = re.compile(r"([A-Z][A-Z0-9]{2})-([1-9]\d*)(?:\.([1-9]\d*))?(?:\.([1-9]\d*))?")
 
@@ -119,6 +124,22 @@ class _Binding:
     zone: str
     keeps_subs: bool
 
+    @cached_property
+    def wanted(self) -> Field:
+        """The field that is wanted of the segment."""
+        from ingest.formats.hl7_segments import Field
+
+        place = self.place
+        assert place is not None
+        return Field(
+            place.field,
+            max(place.component, 1),
+            max(place.sub, 1),
+            self.keeps_subs,
+            is_repeated=(place.segment, place.field) in _REPEATING,
+            normalised=_NORMALISED[self.zone] if self.is_moment else None,
+        )
+
 
 @dataclass(frozen=True)
 class _Layout:
@@ -130,10 +151,6 @@ class _Layout:
     sites: tuple[tuple[str, tuple[_Binding, ...]], ...]
     """By sending facility, the columns that stand elsewhere there."""
     events: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(binding.name for binding in self.bindings)
 
 
 @cache
@@ -318,30 +335,43 @@ def read(texts: Sequence[Text], delivery: Delivery, extracts: Sequence[Extract])
     groups: dict[tuple[str, ...], list[Text]] = {}
     for text in texts:
         groups.setdefault(text.extracts or tuple(extract.name for extract in extracts), []).append(text)
-    found: dict[str, list[pl.DataFrame]] = {extract.name: [] for extract in extracts}
+    found: dict[str, list[_Table]] = {extract.name: [] for extract in extracts}
     bad: dict[str, list[BadRow]] = {extract.name: [] for extract in extracts}
     for names, group in groups.items():
         feed = _feed(names, delivery, extracts)
         if not feed.layouts:
             continue
-        for frames, refused in (_rows(feed, chunk) for chunk in _chunks(group)):
-            for name, frame in frames:
-                found[name].append(frame)
+        for tables, refused in (_rows(feed, chunk) for chunk in _chunks(group)):
+            for name, table in tables:
+                found[name].append(table)
             bad[feed.head.name].extend(refused)
     return {extract.name: Reading(_joined(found[extract.name], extract), bad[extract.name]) for extract in extracts}
 
 
-def _joined(frames: Sequence[pl.DataFrame], extract: Extract) -> pl.DataFrame:
+@dataclass(frozen=True)
+class _Table:
+    """Rows of one layout: values by column, text and line."""
+
+    columns: dict[str, Values]
+    texts: Ints
+    lines: Ints
+
+
+def _joined(tables: Sequence[_Table], extract: Extract) -> pl.DataFrame:
+    import numpy as np
     import polars as pl
 
-    if not frames:
-        columns = [column.name for column in extract.read_columns]
-        return pl.DataFrame(schema={**dict.fromkeys(columns, pl.String), "_text": pl.Int64, "_line": pl.Int64})
-    frame = pl.concat(frames)
-    in_order = (pl.col("_text") > pl.col("_text").shift()) | (
-        (pl.col("_text") == pl.col("_text").shift()) & (pl.col("_line") >= pl.col("_line").shift())
-    )
-    if frame.select((in_order | in_order.is_null()).all()).item():
+    from ingest.formats.hl7_segments import series_of
+
+    names = [column.name for column in extract.read_columns]
+    if not tables:
+        return pl.DataFrame(schema={**dict.fromkeys(names, pl.String), "_text": pl.Int64, "_line": pl.Int64})
+    texts = np.concatenate([table.texts for table in tables])
+    lines = np.concatenate([table.lines for table in tables])
+    columns = [series_of(name, [table.columns[name] for table in tables]) for name in names]
+    frame = pl.DataFrame([*columns, pl.Series("_text", texts), pl.Series("_line", lines)])
+    later = np.diff(texts)
+    if np.all((later > 0) | ((later == 0) & (np.diff(lines) >= 0))):
         return frame
     return frame.sort("_text", "_line", maintain_order=True)
 
@@ -387,7 +417,7 @@ def _unframed(content: bytes) -> bytes:
     return content
 
 
-_Rows = tuple[list[tuple[str, "pl.DataFrame"]], list[BadRow]]
+_Rows = tuple[list[tuple[str, _Table]], list[BadRow]]
 
 
 def _header_lines(content: bytes) -> Iterator[bytes]:
@@ -410,8 +440,8 @@ def _rows(feed: _Feed, parts: Sequence[_Part]) -> _Rows:
     for further in passes:
         # A pass may find messages that need one of their own; it appends to what is walked here.
         passes.extend(further.others())
-    frames = [frame for each in passes for frame in each.frames()]
-    return frames, sorted((row for each in passes for row in each.bad), key=lambda row: (row.index, row.line))
+    tables = [table for each in passes for table in each.tables()]
+    return tables, sorted((row for each in passes for row in each.bad), key=lambda row: (row.index, row.line))
 
 
 # ------------------------------------------------------------------------------------------------ one pass
@@ -621,10 +651,13 @@ class _Pass:
         from ingest.formats.hl7_segments import delimiters_of
 
         segments, one = self._segments, self._segments.bytes.one
-        is_found = (one[:-2] == 77) & (one[1:-1] == 83) & (one[2:] == 72)
+        # M and H with a byte between them are rare: the S is looked for where they are.
+        is_found = one[:-2] == 77
+        is_found &= one[2:] == 72
         if np.count_nonzero(is_found) == np.count_nonzero(is_header):
             return []
         found = np.flatnonzero(is_found)
+        found = found[one[found + 1] == 83]
         inner = []
         for place in np.setdiff1d(found, segments.start[is_header], assume_unique=True).tolist():
             declared = delimiters_of(re.split(rb"[\r\n]", segments.bytes.content[place : place + 16], maxsplit=1)[0])
@@ -663,7 +696,7 @@ class _Pass:
         owners = np.searchsorted(segments.start[self._first], np.sort(places), "right") - 1
         documents = np.unique(owners[owners >= 0])
         documents = documents[~self._is_out[documents]]
-        sets = segments.spans(segments.located(self._first[documents]), 18)
+        sets = segments.spans(self._first[documents], 18)
         is_utf8 = sets.length == 0
         for name in ("UNICODE", "UNICODE UTF-8", "UTF-8"):
             is_utf8 |= segments.bytes.equal(sets, name.encode())
@@ -707,7 +740,7 @@ class _Pass:
 
         feed, segments = self._feed, self._segments
         left = np.flatnonzero(~self._is_out)
-        headers = segments.located(self._first[left])
+        headers = self._first[left]
         kinds, events = segments.spans(headers, 9), segments.spans(headers, 9, 2)
         # HL7 v2.5.1 MSH-4 sending facility, MSH-9 message type, MSH-10 message control id.
         due = (
@@ -717,7 +750,8 @@ class _Pass:
             ("MSH-10", segments.spans(headers, 10)),
         )
         for what, spans in due:
-            is_empty = segments.bytes.without_null(spans).length == 0
+            segments.bytes.empty_null(spans.start, spans.length)
+            is_empty = spans.length == 0
             if is_empty.any():
                 self._refuse(left[is_empty], f"{what} is empty")
         if feed.kind:
@@ -741,17 +775,16 @@ class _Pass:
 
     # -------------------------------------------------------------------------------------------- rows
 
-    def frames(self) -> list[tuple[str, pl.DataFrame]]:
+    def tables(self) -> list[tuple[str, _Table]]:
         """Rows of every layout, by extract."""
         if not len(self._first) or self._is_out.all():
             return []
-        return [(layout.name, frame) for layout in self._feed.layouts if (frame := self._frame(layout)) is not None]
+        return [(layout.name, table) for layout in self._feed.layouts if (table := self._table(layout)) is not None]
 
-    def _frame(self, layout: _Layout) -> pl.DataFrame | None:
+    def _table(self, layout: _Layout) -> _Table | None:
         import numpy as np
-        import polars as pl
 
-        from ingest.formats.hl7_segments import code_of, empty_values
+        from ingest.formats.hl7_segments import code_of
 
         if layout.row_segment == "MSH":
             rows = self._first[~self._is_out]
@@ -761,20 +794,15 @@ class _Pass:
         if not len(rows):
             return None
         finder = _Finder(self._segments, self._document, layout.row_segment, rows)
-        columns = {
-            binding.name: finder.values(binding) if binding.place else empty_values(len(rows))
-            for binding in layout.bindings
-        }
+        columns = finder.columns(layout.bindings)
         if layout.sites:
-            senders = self._segments.spans(self._segments.located(finder.headers(self._first)), 4)
+            senders = self._segments.spans(finder.headers(self._first), 4)
             for site, bindings in layout.sites:
                 of_site = np.flatnonzero(self._segments.bytes.equal(senders, site.encode()))
-                for binding in bindings if len(of_site) else ():
-                    elsewhere = finder.values(binding) if binding.place else empty_values(len(rows))
-                    columns[binding.name].put(of_site, elsewhere.take(of_site))
-        texts, lines = self._places(rows)
-        series = [values.series(name) for name, values in columns.items()]
-        return pl.DataFrame([*series, pl.Series("_text", texts), pl.Series("_line", lines)])
+                if len(of_site):
+                    for name, elsewhere in finder.columns(bindings).items():
+                        columns[name].put(of_site, elsewhere.take(of_site))
+        return _Table(columns, *self._places(rows))
 
 
 class _Finder:
@@ -792,33 +820,28 @@ class _Finder:
         is_first[1:] = self._row_document[1:] != self._row_document[:-1]
         self._messages = self._row_document[is_first]
         self._message_of_row = np.cumsum(is_first) - 1
-        self._found: dict[_Place, Located] = {}
 
     def headers(self, firsts: Ints) -> Ints:
         """The MSH segment of each row."""
         return firsts[self._row_document]
 
-    def values(self, binding: _Binding) -> Values:
-        """Values of a column that has a place."""
-        place = binding.place
-        assert place is not None
-        is_shared = self._row_segment not in ("MSH", place.segment) and place.segment in _OF_THE_MESSAGE
-        key = _Place(place.segment, 0, where=place.where, equals=place.equals)
-        where = self._found.get(key)
-        if where is None:
-            where = self._found[key] = self._segments.located(self._find(key))
-        values = self._read(binding, place, where)
-        return values.take(self._message_of_row) if is_shared else values
+    def columns(self, bindings: Sequence[_Binding]) -> dict[str, Values]:
+        """Values of every column; of the columns that have no place, empty ones."""
+        from ingest.formats.hl7_segments import empty_values
 
-    def _read(self, binding: _Binding, place: _Place, where: Located) -> Values:
-        segments = self._segments
-        component, sub = max(place.component, 1), max(place.sub, 1)
-        if (place.segment, place.field) in _REPEATING:
-            return segments.repeated(where, place.field, component)
-        spans = segments.spans(where, place.field, component, sub, keeps_subs=binding.keeps_subs)
-        if binding.is_moment:
-            return segments.moments(spans, _NORMALISED[binding.zone])
-        return segments.values(spans)
+        found: dict[str, Values] = {}
+        of_segment: dict[_Place, list[_Binding]] = {}
+        for binding in bindings:
+            if binding.place is None:
+                found[binding.name] = empty_values(len(self._rows))
+            else:
+                of_segment.setdefault(binding.place.of_segment, []).append(binding)
+        for place, bound in of_segment.items():
+            is_shared = self._row_segment not in ("MSH", place.segment) and place.segment in _OF_THE_MESSAGE
+            columns = self._segments.columns(self._find(place), [binding.wanted for binding in bound])
+            for binding, values in zip(bound, columns, strict=True):
+                found[binding.name] = values.take(self._message_of_row) if is_shared else values
+        return found
 
     def _find(self, place: _Place) -> Ints:
         """The segment for each row, -1 where there is none; for a segment of the message, for each message."""
@@ -838,8 +861,7 @@ class _Finder:
         where = place.where
         if where is None:
             return found
-        at = self._segments.located(found)
-        spans = self._segments.spans(at, where.field, max(where.component, 1), max(where.sub, 1))
+        spans = self._segments.spans(found, where.field, max(where.component, 1), max(where.sub, 1))
         return found[self._segments.bytes.equal(spans, place.equals.encode())]
 
     def _first_of_message(self, candidates: Ints) -> Ints:
