@@ -33,6 +33,7 @@ from ingest.simulator.events import (
     PoLine,
     Posting,
     ReceiptLine,
+    RequisitionState,
     Site,
     Supplier,
     World,
@@ -193,6 +194,25 @@ class Desk:
                 known_at=known_at,
             )
         )
+
+    def show_requisition(self, requisition: Requisition, moment: datetime) -> None:
+        """Show a requisition as it stands and append its lines for stock locations to the world."""
+        self.writer(requisition.site).requisition(requisition, moment)
+        for line in requisition.lines:
+            if line.destination is None or line.item is None:
+                continue
+            self.world.requisitions.append(
+                RequisitionState(
+                    erp=requisition.site.erp,
+                    site=requisition.site.code,
+                    number=requisition.number,
+                    line=line.line,
+                    location_id=line.destination.location_id,
+                    item_key=line.item.key,
+                    is_placed=line.is_placed,
+                    known_at=moment,
+                )
+            )
 
     def show_line(self, line: OrderLine, moment: datetime) -> None:
         """Show a line after its totals moved; close it, and its order, when nothing is open on it any more."""

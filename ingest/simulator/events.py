@@ -352,7 +352,7 @@ class Movement:
     po_key: str | None = None
     uom: str = "EA"  # unit of the row
     quantity_uom: Decimal | None = None  # signed quantity in that unit
-    to_location_id: str | None = None  # MMIS: other location of a transfer, par area issued to
+    to_location_id: str | None = None  # other location of a transfer, par area issued to (MMIS, transfer order)
     erp: str | None = None  # ERP that books it, by the date of posting (None: no ERP row)
 
 
@@ -414,6 +414,36 @@ class OnHand:
     owner: str
     quantity_each: Decimal
     unit_cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfLot:
+    """One lot (or serial, or what has neither) at one location in the balances of one evening, when it changed."""
+
+    business_date: date
+    site: str
+    location_id: str
+    pou_item_no: str
+    item_key: int
+    owner: str
+    lot: str | None
+    serial: str | None
+    expiry_date: date | None
+    quantity_each: Decimal  # 0 when it is gone
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfStatus:
+    """One item at one location in the balances of one evening, all lots and owners, when it changed."""
+
+    business_date: date
+    site: str
+    location_id: str
+    pou_item_no: str
+    item_key: int
+    available_each: Decimal  # on hand less allocated
+    on_order_each: Decimal | None
+    reorder_each: Decimal | None  # reorder point; None: not managed
 
 
 # ------------------------------------------------------------------------------------------------------------ charges
@@ -517,6 +547,20 @@ class PoLine:
     cancelled_each: Decimal
     destination_location_id: str | None
     is_on_hold: bool
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RequisitionState:
+    """One requested line for a stock location, in its last version."""
+
+    erp: str
+    site: str
+    number: str
+    line: int
+    location_id: str
+    item_key: int
+    is_placed: bool  # an order or a transfer order fills it
     known_at: datetime
 
 
@@ -736,10 +780,13 @@ class World:
     movements: list[Movement] = field(default_factory=list)
     opening_stock: list[StockPosition] = field(default_factory=list)  # owned stock on the evening before the first day
     on_hand: list[OnHand] = field(default_factory=list)
+    shelf_lots: list[ShelfLot] = field(default_factory=list)
+    shelf_statuses: list[ShelfStatus] = field(default_factory=list)
     charges: list[ChargeTransaction] = field(default_factory=list)
     in_flight: list[InFlightCharge] = field(default_factory=list)
     accounts: list[AccountState] = field(default_factory=list)
     po_lines: list[PoLine] = field(default_factory=list)
+    requisitions: list[RequisitionState] = field(default_factory=list)
     receipts: list[ReceiptLine] = field(default_factory=list)
     invoices: list[Invoice] = field(default_factory=list)
     invoice_lines: list[InvoiceLine] = field(default_factory=list)

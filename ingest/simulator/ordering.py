@@ -163,7 +163,7 @@ class Ordering:
         return line
 
     def _show(self, requisition: Requisition, moment: datetime) -> None:
-        self.desk.writer(requisition.site).requisition(requisition, moment)
+        self.desk.show_requisition(requisition, moment)
 
     def convert(self, site: Site, moment: datetime) -> None:
         """Close what waits in requisitions of the legacy ERP and ask for it again in the cloud."""
@@ -305,7 +305,7 @@ class Ordering:
             requisition = line.requisition_line.requisition if line.requisition_line else None
             if requisition is not None and id(requisition) not in shown:
                 shown.add(id(requisition))
-                writer.requisition(requisition, moment)
+                desk.show_requisition(requisition, moment)
         for hear in desk.on_order:
             hear(order, moment)
 

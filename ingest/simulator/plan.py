@@ -45,6 +45,11 @@ LEAD_DAYS: dict[str, int] = {
     "MDM-01": 8,
     "INT-02": 4,
     "INT-03": 4,
+    "UI-06": 3,
+    "STK-01": 3,
+    "STK-02": 3,
+    "STK-04": 12,
+    "STK-08": 5,
 }
 
 # Share of cases (or of what is nearest to them) that carry a defect of the rule in a large world, by variant.
@@ -95,6 +100,10 @@ FLOORS: dict[tuple[str, bool, str], int] = {
     ("BO-03", True, "quantity"): 3,
     ("BO-03", True, "lot or serial"): 3,
     ("BO-07", True, "sent twice"): 5,
+    ("UI-06", True, "row lost"): 3,
+    ("UI-06", True, "read while moving"): 3,
+    ("STK-04", True, "opening"): 4,
+    ("STK-04", True, "short-dated receipt"): 3,
     ("MDM-01", True, "pou"): 4,
     ("MDM-01", True, "ehr"): 4,
     ("INT-02", True, "count"): 4,

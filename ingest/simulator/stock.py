@@ -31,6 +31,7 @@ from ingest.simulator.events import (
 )
 from ingest.simulator.mmis import Materials
 from ingest.simulator.plan import DefectPlan
+from ingest.simulator.shelves import Shelf, Shelves
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
@@ -150,12 +151,14 @@ class Stock:
         self._counted: dict[tuple[str, str], datetime] = {}
         self._documents = 0
         self._planned_negative: dict[tuple[str, int], date] = {}
-        self._false_onhand: list[tuple[Location, Item, Decimal]] = []
+        self.false_balances: list[tuple[Location, Item, Decimal]] = []  # of locations that keep no quantities
         self._offline: dict[str, tuple[datetime, datetime]] = {}
         self._converted: set[tuple[str, str | None, int]] = set()  # valued anew, average not published yet
         self._scans = 0
         self._slips: dict[str, list[Slip]] = {}
         self.materials: Materials | None = None
+        self.no_lot = Lot()
+        self.book = Shelves(self)
 
     # ------------------------------------------------------------------------------------- what purchasing relies on
 
@@ -184,6 +187,7 @@ class Stock:
         kept = Lot(lot, serial, expiry)
         if item.is_lot_tracked and lot is None and quantity_each > 0:
             kept = self.new_lot(item, at.date(), receipt_key)
+            kept = self.book.received_lot(site, item, kept, quantity_each, at, receipt_key)
         self._arrive(site, location_id, item, quantity_each, value)
         if quantity_each > 0:
             self.cancel_order(location_id, item.key, quantity_each)
@@ -246,13 +250,21 @@ class Stock:
                 rest.append((since, open_each - taken))
         self._on_order[(location_id, item_key)] = rest
 
-    def ship(self, item: Item, quantity_each: Decimal, at: datetime, transfer: str, line: int) -> Movement:
+    def ship(self, item: Item, quantity_each: Decimal, at: datetime, transfer: str, line: int, to: str) -> Movement:
         """Send goods from the distribution centre to a hospital at its average (E15, the caller's posting)."""
         warehouse = f"{CENTRE}-WHS"
         amount, unit_cost = self._leave(CENTRE, warehouse, item, quantity_each)
         scan = Scan(CENTRE, warehouse, item, quantity_each, at)
         return self._record(
-            scan, "TRANSFER_OUT", -quantity_each, transfer, line, amount=amount, unit_cost=unit_cost, event="E15"
+            scan,
+            "TRANSFER_OUT",
+            -quantity_each,
+            transfer,
+            line,
+            amount=amount,
+            unit_cost=unit_cost,
+            event="E15",
+            to=to,
         )
 
     def take_in(
@@ -338,7 +350,7 @@ class Stock:
 
     def shelves(self, site: str) -> Iterator[tuple[Location, Item, str, Decimal]]:
         """Every shelf of a site: place, item, owner and quantity of all lots; par areas have none but false ones."""
-        false = {(place.location_id, item.key): quantity for place, item, quantity in self._false_onhand}
+        false = {(place.location_id, item.key): quantity for place, item, quantity in self.false_balances}
         for location_id, item_key in self._levels:
             location = self.world.locations[location_id]
             if location.site == site and not location.is_perpetual:
@@ -368,7 +380,7 @@ class Stock:
             location = self.world.locations[location_id]
             item = self.world.items[item_key]
             replenished = location.location_type in ("STOREROOM", "WAREHOUSE")
-            if not location.is_asset or not (replenished or self._ordered_directly(item)):
+            if not location.is_asset or not (replenished or self.is_ordered_directly(item)):
                 continue
             pending = [
                 entry for entry in self._on_order.get((location_id, item_key), []) if at - entry[0] < ORDER_PATIENCE
@@ -377,7 +389,7 @@ class Stock:
             available = self._owned.get((location_id, item_key), ZERO) + sum(
                 (open_each for _, open_each in pending), ZERO
             )
-            if available > level.reorder:
+            if available > level.reorder or self.book.is_forgotten((location_id, item_key), d):
                 continue
             factor = next((package.each for package in item.packages if package.uom == item.buy_uom), Decimal(1))
             units = ((level.maximum - available) / factor).to_integral_value(rounding="ROUND_CEILING")
@@ -425,7 +437,7 @@ class Stock:
         self.outbox.snapshot("pou", "item", lambda day: once("item", self._item_rows))
         self.outbox.snapshot("pou", "item_alias", lambda day: once("alias", self._alias_rows))
         self.outbox.snapshot("pou", "location", lambda day: once(f"location {self._erps()}", self._location_rows))
-        self.outbox.snapshot("pou", "onhand", self._on_hand_rows)
+        self.outbox.snapshot("pou", "onhand", self.book.rows)
 
     def is_carried(self, site: str, item: Item) -> bool:
         """Whether a site keeps the item in stock: its ERP must know it and the location kind must exist."""
@@ -456,7 +468,7 @@ class Stock:
             and item.usage_class != "unmapped_pou"
             and item.stock_class == "STOCK"
             and not item.is_lot_tracked
-            and not self._ordered_directly(item)
+            and not self.is_ordered_directly(item)
             and self.chance.stream("kept by the centre", item.key).flag(CENTRE_SHARE)
         )
 
@@ -478,7 +490,8 @@ class Stock:
         return self.location(site, item.home, item.key)
 
     @staticmethod
-    def _ordered_directly(item: Item) -> bool:
+    def is_ordered_directly(item: Item) -> bool:
+        """Whether the place of use orders the item itself, without the storeroom."""
         return item.item_class == "IMPLANT" and item.stock_class == "STOCK"
 
     def _lay_out(self, site: str, item: Item, d: date) -> None:
@@ -500,11 +513,11 @@ class Stock:
             for piece in range(stream.integer(3, 6)):
                 self._place(site, home, item, Decimal(1), ZERO, self.new_lot(item, d, f"{site}|{piece}"), d)
             return
-        if self._ordered_directly(item):
+        if self.is_ordered_directly(item):
             level = Level(Decimal(stream.integer(4, 7)), Decimal(stream.integer(12, 18)))
             self._levels[(home.location_id, item.key)] = level
             for piece in range(3):
-                lot = self.new_lot(item, d, f"{site}|{piece}")
+                lot = self.book.opening_lot(site, item, self.new_lot(item, d, f"{site}|{piece}"), str(piece), d)
                 self._place(site, home, item, Decimal(stream.integer(2, 5)), average, lot, d)
             return
         store = self.location(site, "STR")
@@ -552,7 +565,7 @@ class Stock:
     def new_lot(self, item: Item, on: date, key: str) -> Lot:
         """A lot (or serial) as it comes from the manufacturer, with an expiry date well ahead."""
         stream = self.chance.stream("lot", item.key, key)
-        expiry = on + timedelta(days=stream.integer(260, 900))
+        expiry = on + timedelta(days=stream.integer(800, 1700))
         if stream.flag(0.3):
             expiry = _month_end(expiry)
         serial = f"SN{stream.integer(1000000, 9999999)}" if item.is_serial_tracked else None
@@ -602,6 +615,17 @@ class Stock:
         place = (location_id, item.key)
         self._owned[place] = self._owned.get(place, ZERO) - quantity
         return amount, held.average
+
+    def every_shelf(self) -> Iterator[Shelf]:
+        """Every shelf of every site, empty ones that once held something included."""
+        for (location_id, number, owner), lots in self._lots.items():
+            yield Shelf(self.world.locations[location_id], self._item_of[number], number, owner, lots)
+
+    def night_cost(self, location: Location, item: Item) -> Decimal | None:
+        """Moving average of the night before at an asset location."""
+        if not location.is_asset:
+            return None
+        return self._night.get(self._valued_at(location.site, location.location_id, item.key))
 
     def balance(self, location_id: str, number: str, owner: str = "OWNED") -> Decimal:
         """Quantity on the shelf under one number of the inventory system."""
@@ -726,7 +750,7 @@ class Stock:
         """Bring stock from the storeroom when the shelf is short, as far as the storeroom has it."""
         site, item, at = scan.site, scan.item, scan.at
         short = scan.quantity_each - self.balance(location.location_id, self.number(site, item))
-        if short <= 0 or location.location_type == "STOREROOM" or self._ordered_directly(item):
+        if short <= 0 or location.location_type == "STOREROOM" or self.is_ordered_directly(item):
             return
         store = self.location(site, "STR")
         level = self._levels.get((location.location_id, item.key))
@@ -808,9 +832,11 @@ class Stock:
             location = self.world.locations[location_id]
             item = self.world.items[item_key]
             at = self._restocked_at(location, item, d)
-            if location.location_type in ("STOREROOM", "WAREHOUSE") or self._ordered_directly(item):
+            if location.location_type in ("STOREROOM", "WAREHOUSE") or self.is_ordered_directly(item):
                 continue
             store = self.location(location.site, "STR")
+            if self.book.is_kept_empty((location_id, item_key), d):
+                continue
             if location.is_perpetual:
                 there = self.balance(location_id, self.number(location.site, item))
                 if there > level.reorder:
@@ -829,7 +855,9 @@ class Stock:
             self._count(site, d)
             if d.weekday() == 4:
                 self._expire(site, d)
+        self.book.take_expired(d)
         self._settle_negatives(d)
+        self.book.evening(d)
 
     def _move_late(self, site: str, d: date) -> None:
         """Q76: something is moved between the cut of the transaction file and the taking of the tables."""
@@ -973,21 +1001,27 @@ class Stock:
             self._record(scan, "EXPIRED", Decimal(-1), amount=amount, unit_cost=unit_cost, event="E12", reason="EXP")
 
     def _settle_negatives(self, d: date) -> None:
-        """Planned negative balances come and go; any other is found and corrected the same evening."""
+        """Planned negative balances come and go; any other is found and corrected the same evening.
+
+        So is a shelf in use that ran out: some pieces are found (STK-02 is planned apart).
+        """
         for place, until in list(self._planned_negative.items()):
             if d >= until:
                 del self._planned_negative[place]
-        for (location_id, number, owner), shelf in self._lots.items():
-            location = self.world.locations[location_id]
-            balance = sum(shelf.values(), ZERO)
-            if balance >= 0 or owner != "OWNED" or not location.is_perpetual:
+        for shelf in list(self.every_shelf()):
+            location, item, balance = shelf.location, shelf.item, shelf.balance
+            runs_out = balance == 0 and self.book.is_in_use(shelf, d) and not self.book.is_planned_out(shelf.place, d)
+            if not location.is_perpetual or (balance >= 0 and not runs_out):
                 continue
-            item = self._item_of[number]
-            if (location_id, item.key) in self._planned_negative:
+            at = self.clock(location.site, d, 21, 5)
+            if shelf.owner == "CONSIGNED":
+                self.consign_in(location.site, item, 1 - balance, at)  # the representative tops it up
+                continue
+            if shelf.place in self._planned_negative:
                 continue
             document = self._document("CC")
             step = item.packages[1].each if len(item.packages) > 1 else Decimal(4)
-            self._settle(location, item, -balance + step, self.clock(location.site, d, 21, 5), document, number)
+            self._settle(location, item, -balance + step, at, document, shelf.number)
         self._plan_negatives(d)
 
     def _settle(self, location: Location, item: Item, delta: Decimal, at: datetime, document: str, number: str) -> None:
@@ -1003,7 +1037,33 @@ class Stock:
                 scan, "ADJUST", delta, ref_doc=document, amount=amount, unit_cost=unit_cost, event="E13", reason="CNT"
             )
             return
-        self.adjust(location.site, location.location_id, item, delta, at, "CNT", document, 1)
+        lot = self.new_lot(item, at.date(), f"found|{document}") if item.is_lot_tracked else None
+        self.adjust(location.site, location.location_id, item, delta, at, "CNT", document, 1, lot=lot)
+
+    def write_off(
+        self, shelf: Shelf, lot: Lot, quantity: Decimal, at: datetime, txn_type: str, reason: str
+    ) -> Movement:
+        """Take a lot that is expired or recalled off the shelf (E12 at asset locations)."""
+        location, item = shelf.location, shelf.item
+        amount: Decimal | None = None
+        unit_cost: Decimal | None = None
+        is_valued = location.is_asset and shelf.owner == "OWNED"
+        if is_valued:
+            amount, unit_cost = self._leave(location.site, location.location_id, item, quantity)
+        return self._record(
+            Scan(location.site, location.location_id, item, quantity, at, lot=lot),
+            txn_type,
+            -quantity,
+            amount=amount,
+            unit_cost=unit_cost,
+            event="E12" if is_valued else None,
+            reason=reason,
+            owner=shelf.owner,
+        )
+
+    def move_to_shelf(self, store: Location, shelf: Location, item: Item, quantity: Decimal, at: datetime) -> None:
+        """Bring stock of the storeroom to a shelf."""
+        self._replenish_from_store(store.site, store, shelf, item, quantity, at)
 
     def _plan_negatives(self, d: date) -> None:
         """UI-05: a shelf emptied on paper because its receipt was not put away; and what only looks like it."""
@@ -1037,7 +1097,7 @@ class Stock:
                 pars = [place for place in self._levels if self.world.locations[place[0]].location_type == "PAR"]
                 place = stream.pick([entry for entry in pars if entry[0].startswith(site)])
                 location, item = self.world.locations[place[0]], self.world.items[place[1]]
-                self._false_onhand.append((location, item, Decimal(-stream.integer(2, 9))))
+                self.false_balances.append((location, item, Decimal(-stream.integer(2, 9))))
                 self.plan.note("UI-05", self._on_hand_key(place), site, True, "no quantities are kept there")
 
     def _on_hand_key(self, place: tuple[str, int]) -> str:
@@ -1053,7 +1113,13 @@ class Stock:
         shelves = [
             (number, shelf)
             for (location_id, number, owner), shelf in self._lots.items()
-            if owner == "CONSIGNED" and location_id == f"{site}-CNS" and not self._item_of[number].is_serial_tracked
+            if owner == "CONSIGNED"
+            and location_id == f"{site}-CNS"
+            and not self._item_of[number].is_serial_tracked
+            and sum(shelf.values(), ZERO) > 0
+            and not self.book.is_in_use(
+                Shelf(self.world.locations[location_id], self._item_of[number], number, owner, shelf), d
+            )
         ]
         if not shelves:
             return
@@ -1074,6 +1140,7 @@ class Stock:
             quantity = sum(shelf.values(), ZERO)
             if self.materials is not None:
                 quantity -= self.materials.not_yet((location_id, number, owner), d)
+            quantity -= self.book.not_yet((location_id, number, owner), d)
             if quantity >= 0 and self._recorded.get((location_id, number, owner)) == quantity:
                 continue
             self._recorded[(location_id, number, owner)] = quantity
@@ -1082,7 +1149,7 @@ class Stock:
             self.world.on_hand.append(
                 OnHand(d, location.site, location_id, number, item.key, owner, quantity, average or item.price_each)
             )
-        for location, item, quantity in self._false_onhand:
+        for location, item, quantity in self.false_balances:
             self.world.on_hand.append(
                 OnHand(
                     d,
@@ -1192,11 +1259,14 @@ class Stock:
             po_key=po_key,
             uom=uom,
             quantity_uom=in_uom,
-            to_location_id=to if self.world.sites[scan.site].stock_system == "mmis" else None,
+            to_location_id=to if event == "E15" or self.world.sites[scan.site].stock_system == "mmis" else None,
             erp=self.world.erp_on(scan.site, posted_at.astimezone(CHICAGO).date()) if event else None,
         )
         if self.materials is not None and moved.txn_type == "CONSIGN_IN" and self.materials.keeps(scan.site):
             return moved  # the closet of an MMIS is filled without a row (landscape 7.2)
+        self.book.moved(moved)
+        if self.book.is_lost(moved):
+            return moved
         self.world.movements.append(moved)
         if role is not None and amount:
             self._post(moved, role, department, amount)
@@ -1343,54 +1413,6 @@ class Stock:
             },
             posted,
         )
-
-    def _on_hand_rows(self, d: date) -> Iterable[Row]:
-        rows = []
-        for (location_id, number, owner), shelf in self._lots.items():
-            location = self.world.locations[location_id]
-            if not location.is_perpetual or location.mmis_no is not None:
-                continue
-            item = self._item_of[number]
-            level = self._levels.get((location_id, item.key))
-            cost = self._night.get(self._valued_at(location.site, location_id, item.key)) if location.is_asset else None
-            for lot, quantity in shelf.items():
-                rows.append(self._on_hand_row(d, location, number, lot, quantity, owner, cost, level))
-        for location, item, quantity in self._false_onhand:
-            if location.mmis_no is None:
-                rows.append(self._on_hand_row(d, location, item.pou_no or "", Lot(), quantity, "OWNED", None, None))
-        return rows
-
-    def _on_hand_row(
-        self,
-        d: date,
-        location: Location,
-        number: str,
-        lot: Lot,
-        quantity: Decimal,
-        owner: str,
-        cost: Decimal | None,
-        level: Level | None,
-    ) -> Row:
-        return {
-            "snapshot_date": d,
-            "site": self.world.sites[location.site].pou_site,
-            "location_code": location.pou_code,
-            "item_no": number,
-            "lot": lot.lot,
-            "serial": lot.serial,
-            "expiry_date": lot.expiry.strftime("%y%m%d") if lot.expiry else None,
-            "owner_type": owner,
-            "qty_each": quantity,
-            "allocated_each": ZERO,
-            "on_order_each": self.on_order(location.location_id, self._item_of[number].key)
-            if location.is_asset
-            else None,
-            "unit_cost": cost if owner == "OWNED" else None,
-            "par_each": level.maximum if level else None,
-            "reorder_point_each": level.reorder if level else None,
-            "max_each": level.maximum if level else None,
-            "last_counted_at": self._counted.get((location.location_id, number)),
-        }
 
     def _item_rows(self) -> Iterable[Row]:
         since = datetime(2024, 10, 1, 6, tzinfo=CHICAGO)

@@ -128,7 +128,7 @@ class Transfers:
             requisitions = {id(wanted.requisition): wanted.requisition for wanted in group}
             for requisition in requisitions.values():
                 assert requisition is not None
-                self.desk.writer(requisition.site).requisition(requisition, moment)
+                self.desk.show_requisition(requisition, moment)
 
     def _show(self, line: TransferLine, moment: datetime) -> None:
         self.desk.writers["erp_fusion"].transfer_line(line, moment)
@@ -141,7 +141,7 @@ class Transfers:
         if stock.balance(f"{CENTRE}-WHS", stock.number(CENTRE, line.item)) < line.ordered:
             self._waiting.append(line)
             return
-        movement = stock.ship(line.item, line.ordered, moment, line.number, line.line)
+        movement = stock.ship(line.item, line.ordered, moment, line.number, line.line, line.destination.location_id)
         self.line_of_movement[movement.txn_id] = line
         line.shipped, line.shipped_at = line.ordered, moment
         line.unit_cost, line.amount = movement.erp_unit_cost, movement.erp_amount or ZERO

@@ -24,6 +24,7 @@ from ingest.simulator.oracle.journals import JournalRules
 from ingest.simulator.oracle.master_data import MasterDataRules
 from ingest.simulator.oracle.orders import OrderRules
 from ingest.simulator.oracle.payables import PayableRules
+from ingest.simulator.oracle.stock import StockRules
 from ingest.simulator.oracle.usage import UsageRules
 from ingest.simulator.oracle.view import View
 
@@ -38,13 +39,14 @@ COLUMNS = (
     "cleared_as_of",
 )
 RULES = (
-    "UI-01", "UI-02", "UI-05",
+    "UI-01", "UI-02", "UI-05", "UI-06",
     "UC-01", "UC-02", "UC-03", "UC-04", "UC-05", "UC-06", "UC-08", "UC-10", "UC-12", "UC-13",
     "BO-01", "BO-02", "BO-03", "BO-07",
     "CP-01", "CP-02", "CP-04", "CP-08",
     "M3-01", "M3-02", "M3-05", "M3-06", "M3-07",
     "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-10", "GL-13", "GL-14",
     "MDM-01", "MDM-13",
+    "STK-01", "STK-02", "STK-04",
     "INT-02", "INT-03",
 )  # fmt: skip
 
@@ -72,6 +74,7 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     JournalRules(view, book).judge()
     CutOffRules(view, book).judge()
     MasterDataRules(view, book).judge()
+    StockRules(view, book).judge()
     FeedRules(world, book).judge()
     for planted in world.planted:
         if planted.is_near_miss and planted.rule_id in RULES:

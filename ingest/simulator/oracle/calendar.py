@@ -115,6 +115,10 @@ class Deliveries:
             folder = nightly_folder(known_at)
         return max(folder, self.start)
 
+    def snapshots(self, system: str, extract: str) -> list[date]:
+        """Folder dates of the intact snapshots of an extract; empty where no file is known."""
+        return self._folders.get((system, extract), [])
+
     def snapshot_folder(self, system: str, extract: str, day: date) -> date:
         """Folder of the snapshot in force on `day`: the latest dated on or before it, else the earliest there is."""
         folders = self._folders.get((system, extract))

@@ -24,6 +24,8 @@ from ingest.simulator.events import (
     PoLine,
     Posting,
     ReceiptLine,
+    ShelfLot,
+    ShelfStatus,
     Site,
     Supplier,
     UsageLine,
@@ -331,6 +333,38 @@ class Tiny:
             "unit_cost": item.price_each,
         }
         self.world.on_hand.append(OnHand(**(values | changes)))  # type: ignore[arg-type]
+
+    def shelf(self, item: Item, quantity: str, day: date = SURGERY, **changes: object) -> None:
+        """What the balances of an evening say of one lot; the same until told otherwise."""
+        values: dict[str, object] = {
+            "business_date": day,
+            "site": "H1",
+            "location_id": "H1-ORC",
+            "pou_item_no": item.pou_no,
+            "item_key": item.key,
+            "owner": "OWNED",
+            "lot": None,
+            "serial": None,
+            "expiry_date": None,
+            "quantity_each": Decimal(quantity),
+        }
+        self.world.shelf_lots.append(ShelfLot(**(values | changes)))  # type: ignore[arg-type]
+
+    def status(
+        self,
+        item: Item,
+        available: str,
+        on_order: str | None = "0",
+        reorder: str | None = "5",
+        day: date = SURGERY,
+        location_id: str = "H1-STR",
+    ) -> None:
+        """What the balances of an evening say of one item; the same until told otherwise."""
+        number = Decimal(on_order) if on_order is not None else None
+        point = Decimal(reorder) if reorder is not None else None
+        self.world.shelf_statuses.append(
+            ShelfStatus(day, "H1", location_id, str(item.pou_no), item.key, Decimal(available), number, point)
+        )
 
     # ------------------------------------------------------------------------------------------------------ charges
 

@@ -115,8 +115,10 @@ def test_opening_stock_and_movements_give_the_closing_balance_of_every_shelf() -
             first.setdefault(key, row.quantity_each)
             last[key] = row.quantity_each
     assert len(first) > 500
+    lost = {plant.entity_key for plant in world.planted if plant.reason == "row lost"}
     for key, opening in first.items():
-        assert opening + moved[key] == last[key], key
+        name = f"location={world.locations[key[0]].pou_code}|item={key[1]}|lot="
+        assert opening + moved[key] == last[key] or name in lost, key
 
 
 def test_owned_stock_in_the_ledger_is_opening_plus_postings() -> None:
