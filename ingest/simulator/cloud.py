@@ -37,6 +37,7 @@ from ingest.simulator.documents import (
     Requisition,
 )
 from ingest.simulator.events import ContractLine, InventoryRow, Movement, Site, Supplier
+from ingest.simulator.former_suppliers import inactive_from
 from ingest.simulator.legacy import other_sides, static
 from ingest.simulator.receiving import Receiving
 from ingest.simulator.stock import cloud_parts
@@ -190,29 +191,39 @@ class CloudErp:
 
     def _suppliers(self, moment: datetime) -> None:
         for supplier in self.desk.world.suppliers.values():
-            if supplier.cloud_vendor_id is None or not supplier.cloud_no:
-                continue
-            row: dict[str, str | int | date | datetime | None] = {
-                "VendorId": supplier.cloud_vendor_id,
-                "Segment1": supplier.cloud_no,
-                "AlternateNamePartyName": supplier.name.title(),
-                "VendorName": supplier.name,
-                "VendorTypeLookupCode": "SUPPLIER",
-                "TaxpayerId": self._tax_id(supplier),
-                "DunsNumber": supplier.duns,
-                "EndDateActive": None,
-                "CreationSource": "CONVERSION",
-                "CreationDate": CONVERTED,
-                "LastUpdateDate": CONVERTED,
-            }
-            self._emit("SUPPLIERS", row, moment)
-            if self.desk.plan.quirk("Q106", supplier.supplier_id, share=0.05):
-                twin = dict(row)
-                twin["VendorId"] = supplier.cloud_vendor_id + 50000
-                twin["Segment1"] = str(int(supplier.cloud_no) + 5000)
-                twin["VendorName"] = f"{supplier.name} INC"
-                twin["EndDateActive"] = date(2024, 12, 31)
-                self._emit("SUPPLIERS", twin, moment)
+            self._supplier(supplier, CONVERTED, moment)
+
+    def _closings(self, d: date) -> None:
+        """Suppliers that were closed on the day."""
+        for closure in self.desk.world.supplier_closures:
+            if (closure.erp, closure.level, closure.known_at.date()) == (SYSTEM, "supplier", d) and d > self._opened:
+                supplier = self.desk.world.suppliers[closure.supplier_id]
+                self._supplier(supplier, closure.known_at, closure.known_at)
+
+    def _supplier(self, supplier: Supplier, changed: datetime, moment: datetime) -> None:
+        if supplier.cloud_vendor_id is None or not supplier.cloud_no:
+            return
+        row: dict[str, str | int | date | datetime | None] = {
+            "VendorId": supplier.cloud_vendor_id,
+            "Segment1": supplier.cloud_no,
+            "AlternateNamePartyName": supplier.name.title(),
+            "VendorName": supplier.name,
+            "VendorTypeLookupCode": "SUPPLIER",
+            "TaxpayerId": self._tax_id(supplier),
+            "DunsNumber": supplier.duns,
+            "EndDateActive": inactive_from(self.desk.world, SYSTEM, supplier.supplier_id, "supplier", moment.date()),
+            "CreationSource": "CONVERSION",
+            "CreationDate": CONVERTED,
+            "LastUpdateDate": changed,
+        }
+        self._emit("SUPPLIERS", row, moment)
+        if self.desk.plan.quirk("Q106", supplier.supplier_id, share=0.05):
+            twin = dict(row)
+            twin["VendorId"] = supplier.cloud_vendor_id + 50000
+            twin["Segment1"] = str(int(supplier.cloud_no) + 5000)
+            twin["VendorName"] = f"{supplier.name} INC"
+            twin["EndDateActive"] = date(2024, 12, 31)
+            self._emit("SUPPLIERS", twin, moment)
 
     def _tax_id(self, supplier: Supplier) -> str:
         stream = self.desk.chance.stream("tax id", supplier.parent_supplier_id or supplier.supplier_id)
@@ -241,7 +252,7 @@ class CloudErp:
                     "VendorSiteId": supplier.cloud_site_id,
                     "VendorSiteCode": "MAIN",
                     "PayOnCode": "RECEIPT" if supplier.is_ers else None,
-                    "InactiveDate": None,
+                    "InactiveDate": inactive_from(self.desk.world, SYSTEM, supplier.supplier_id, "site", d),
                 }
             )
             if stream.flag(0.15):
@@ -489,6 +500,7 @@ class CloudErp:
                 self._conversion(row)
         self._converted = len(self.desk.world.inventory_rows)
         self._draft(d)
+        self._closings(d)
 
     def _transaction(self, movement: Movement) -> None:
         """One INV_TRANSACTIONS row; the cost of some comes one slot later (Q102)."""
@@ -813,7 +825,7 @@ class CloudErp:
                 "ReceiptRequiredFlag": three_way,
                 "AccrueOnReceiptFlag": three_way,
                 "NeedByDate": order.created_at + timedelta(days=5),
-                "PromisedDate": order.created_at + timedelta(days=4),
+                "PromisedDate": at(line.promised_on, 12) if line.promised_on is not None else None,
                 "ScheduleStatus": status,
                 "LastUpdateDate": moment,
             },
@@ -976,6 +988,8 @@ class CloudErp:
         types = {"item": "ITEM", "freight": "FREIGHT", "tax": "TAX", "tolerance": "MISCELLANEOUS"}
         cancelled = "Y" if invoice.is_cancelled else "N"
         for line in invoice.lines:
+            if not line.is_shown:
+                continue
             ordered = line.order_line
             service = ordered is not None and ordered.order.po_type == "service"
             prefix = "ApInvoiceLinesAll"

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from ingest.simulator.contracting import ContractBook
 from ingest.simulator.documents import (
     ZERO,
+    Answer,
     Hold,
     InvoiceDocument,
     Order,
@@ -114,6 +115,8 @@ class Desk:
         self.on_order: list[Callable[[Order, datetime], None]] = []
         self.on_receipt: list[Callable[[Receipt], None]] = []
         self.on_invoice: list[Callable[[InvoiceDocument], None]] = []
+        self.on_loss: list[Callable[[OrderLine, Decimal, date], None]] = []
+        self.on_answer: list[Callable[[OrderLine, Answer, datetime], None]] = []
 
     # -------------------------------------------------------------------------------------------------------- agenda
 
@@ -192,6 +195,8 @@ class Desk:
                 destination_location_id=line.destination.location_id if line.destination else None,
                 is_on_hold=False,
                 known_at=known_at,
+                promised_on=line.promised_on,
+                ends_on=order.end_date,
             )
         )
 
@@ -237,6 +242,22 @@ class Desk:
         self.record_order_line(line, moment)
         self.show_line(line, moment)
 
+    def tell_lost(self, line: OrderLine, quantity: Decimal, expected_on: date) -> None:
+        """Let it be known that a quantity of a line was shipped, to be there on a day, and never arrives."""
+        for hear in self.on_loss:
+            hear(line, quantity, expected_on)
+
+    def tell_answer(self, line: OrderLine, answer: Answer, moment: datetime) -> None:
+        """Let it be known that the supplier will speak of a line once more."""
+        for hear in self.on_answer:
+            hear(line, answer, moment)
+
+    def promise(self, line: OrderLine, day: date, moment: datetime) -> None:
+        """Write down a new day for what is still to come of a line."""
+        line.promised_on = day
+        self.record_order_line(line, moment)
+        self.show_line(line, moment)
+
     def record_receipt(self, receipt: Receipt, known_at: datetime) -> None:
         """Append a receiving row as it stands."""
         for hear in self.on_receipt:
@@ -258,6 +279,7 @@ class Desk:
                 is_automatic=receipt.is_automatic,
                 known_at=known_at,
                 parent_key=receipt.corrects.receipt_key if receipt.corrects is not None else None,
+                shipment_id=receipt.shipment_id,
                 is_consigned=line.is_consigned,
             )
         )

@@ -65,6 +65,27 @@ class Requisition:
     cloud_id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class AckPart:
+    """One ACK of an acknowledged line."""
+
+    status: str  # ACK01: IA accepted, IB backordered, IR rejected ...
+    quantity: Decimal | None  # in the answer's unit
+    ships_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a supplier says of an order line (855): what it read, and what it will do."""
+
+    quantity: Decimal
+    uom: str
+    each_per_uom: Decimal
+    unit_price: Decimal
+    catalogue_number: str | None
+    parts: tuple[AckPart, ...]
+
+
 @dataclass(slots=True, eq=False)
 class OrderLine:
     """One line of an order with its running totals, quantities in the order's unit."""
@@ -101,6 +122,8 @@ class OrderLine:
     last_received: date | None = None
     is_consigned: bool = False
     mark: str = ""  # the defect or near miss that it carries
+    answer: Answer | None = None  # where the supplier's is not simply yes
+    promised_on: date | None = None  # day on which the supplier wants to be there; services have none
     multiplier_shown: Decimal | None = None  # legacy EBUY_UOM_MULT where it is not each_per_uom
     cloud_line_id: int = 0
     cloud_schedule_id: int = 0
@@ -132,6 +155,18 @@ class OrderLine:
         if self.order.po_type in ("bill_only", "bill_and_replace"):
             return "E03"
         return "E02" if self.expense_role else "E01"
+
+
+def plain_answer(line: OrderLine, ships_on: date) -> Answer:
+    """A supplier's yes to an order line."""
+    return Answer(
+        quantity=line.quantity,
+        uom=line.uom,
+        each_per_uom=line.each_per_uom,
+        unit_price=line.unit_price,
+        catalogue_number=line.vendor_catalogue_number,
+        parts=(AckPart("IA", line.quantity, ships_on),),
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -179,6 +214,8 @@ class Receipt:
     lot: str | None = None
     corrects: Receipt | None = None
     in_each: bool = False  # entered in the stock unit
+    announced: Decimal | None = None  # what the ship notice says, where it is not what was received
+    expected_on: date | None = None  # day that the ship notice names, where it is not that of the receipt
     deliver_at: datetime | None = None  # cloud: put away later than received
     cloud_receive_id: int = 0
     cloud_deliver_id: int = 0
@@ -208,6 +245,7 @@ class BilledLine:
     department: str
     receipt: Receipt | None = None
     is_discarded: bool = False
+    is_shown: bool = True  # whether the cloud has a line for it
 
 
 @dataclass(slots=True, eq=False)

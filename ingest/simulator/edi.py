@@ -23,27 +23,29 @@ from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.contracting import is_in_force
 from ingest.simulator.delivery import Document
 from ingest.simulator.desk import Desk, at
-from ingest.simulator.documents import ZERO, InvoiceDocument, Order, OrderLine, Receipt
+from ingest.simulator.discrepancies import NEAR_MISSES
+from ingest.simulator.documents import ZERO, Answer, InvoiceDocument, Order, OrderLine, Receipt, plain_answer
 from ingest.simulator.edi_partners import BUYER_ID, BUYER_QUALIFIER, Marks, Partner, Partners, buyer_marks
 from ingest.simulator.edi_sets import (
     CARRIERS,
     FREIGHT,
     HANDLING,
-    AckPart,
     BillStyle,
     Catalog,
     CatalogLine,
     Segment,
     Shipment,
     Shipped,
+    acknowledged_price,
     acknowledgement,
+    billed_values,
     catalog,
     contract_price,
     invoice,
     purchase_order,
     ship_notice,
 )
-from ingest.simulator.events import ContractLine, Supplier, World
+from ingest.simulator.events import Acknowledgement, ContractLine, ShipNotice, Supplier, SupplierBill, World
 from ingest.simulator.plan import DefectPlan
 
 VERSION = "004010"
@@ -58,6 +60,18 @@ FREIGHT_WITHOUT_ORDER = 0.15  # Q115, of invoices with freight
 ANNOUNCED_DAYS = (12, 35)  # Q118
 CATALOG_DAYS = 20  # days over which the first catalogs come in
 LARGEST_CATALOG = 1000  # lines of one 832
+WORTH_A_TOTAL = Decimal(60)
+
+
+Event = Acknowledgement | ShipNotice | SupplierBill
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A set made up, with what it says that is judged; the events are known when it is sent whole."""
+
+    segments: tuple[Segment, ...]
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ class Due:
     kind: str  # ST01
     partner: Partner
     key: str  # names the set among those of its kind
-    build: Callable[[], list[Segment]]
+    build: Callable[[], Draft]
     is_sent_again: bool = False  # its first sending was refused
 
 
@@ -188,6 +202,8 @@ class SupplierMessages:
         desk.on_order.append(self._order)
         desk.on_receipt.append(self._receipt)
         desk.on_invoice.append(self._invoice)
+        desk.on_loss.append(self._lost)
+        desk.on_answer.append(self._answer_again)
         self._plan_catalogs()
 
     # -------------------------------------------------------------------------------------------------------- orders
@@ -195,7 +211,7 @@ class SupplierMessages:
     def _order(self, order: Order, moment: datetime) -> None:
         partner = self.partners.of(order.supplier)
         stream = self.chance.stream("edi order", order.po_key)
-        copy = purchase_order(order, partner)
+        copy = Draft(tuple(purchase_order(order, partner)))
         self._put(Due(moment + timedelta(minutes=stream.integer(2, 12)), "850", partner, order.po_key, lambda: copy))
         if order.po_type == "service":
             return
@@ -220,31 +236,68 @@ class SupplierMessages:
             )
         )
 
-    def _acknowledge(
-        self, order: Order, partner: Partner, answered: date, number: str, with_ship_to: bool
-    ) -> list[Segment]:
-        parts = [(line, self._ack_parts(line)) for line in order.lines]
-        statuses = {part.status for _, acks in parts for part in acks}
-        ack_type = "AD" if statuses == {"IA"} else "RD" if statuses == {"IR"} else "AC"
-        if self.plan.quirk("Q113", "header only", order.po_key, share=HEADER_ONLY):
+    def _acknowledge(self, order: Order, partner: Partner, answered: date, number: str, with_ship_to: bool) -> Draft:
+        parts = [(line, self._answer_of(line)) for line in order.lines]
+        for line in order.lines:
+            rule, _, name = line.mark.partition(":")
+            if rule == "PA-02":
+                key = f"po={order.po_key}|line={line.line}"
+                self.plan.note(rule, key, order.site.code, name in NEAR_MISSES, name)
+        statuses = {part.status for _, answer in parts for part in answer.parts}
+        ack_type = "AD" if statuses == {"IA"} else "RD" if statuses <= {"IR", "ID"} else "AC"
+        # A header alone says yes to all of it.
+        if ack_type == "AD" and self.plan.quirk("Q113", "header only", order.po_key, share=HEADER_ONLY):
             ack_type = self.chance.stream("edi header only", order.po_key).pick(("AK", "AD"))
             parts = []
-        return acknowledgement(order, partner, answered, number, parts, ack_type, with_ship_to)
+        return self._said(order, partner, answered, number, parts, ack_type, with_ship_to)
 
-    def _ack_parts(self, line: OrderLine) -> list[AckPart]:
-        """What a supplier says of a line: all of it, a part now and the rest later, or nothing."""
+    @staticmethod
+    def _said(
+        order: Order,
+        partner: Partner,
+        answered: date,
+        number: str,
+        parts: Sequence[tuple[OrderLine, Answer]],
+        ack_type: str,
+        with_ship_to: bool,
+    ) -> Draft:
+        segments = acknowledgement(order, partner, answered, number, parts, ack_type, with_ship_to)
+        events = (
+            Acknowledgement(
+                erp=order.site.erp,
+                site=order.site.code,
+                po_key=order.po_key,
+                line=line.line,
+                acknowledged_on=answered,
+                quantity=answer.quantity,
+                uom=answer.uom,
+                each_per_uom=answer.each_per_uom,
+                unit_price=acknowledged_price(answer),
+                vendor_catalogue_number=answer.catalogue_number,
+                parts=tuple((part.status, part.quantity or ZERO) for part in answer.parts),
+                known_at=order.created_at,
+            )
+            for line, answer in parts
+        )
+        return Draft(tuple(segments), tuple(events))
+
+    def _answer_of(self, line: OrderLine) -> Answer:
+        """What a supplier says of a line: yes, for the day on which it ships the first of it, or what differs."""
         first = self._first_receipts.pop(line, None)
-        if line.cancelled >= line.quantity and first is None:
-            return [AckPart("IR", ZERO, None)]
+        if line.answer is not None:
+            return line.answer
         promised = max(line.order.order_date, next_business_day(line.order.order_date + timedelta(days=1)))
-        if first is None:
-            return [AckPart("IA", line.quantity, promised)]
-        ships = min(promised, first.receipt_date)
-        now = min(first.quantity + self._corrections.get(first, ZERO), line.quantity)
-        parts = [AckPart("IA", now, ships)]
-        if now < line.quantity:
-            parts.append(AckPart("IB", line.quantity - now, ships + timedelta(days=5)))
-        return parts
+        return plain_answer(line, promised if first is None else min(promised, first.receipt_date))
+
+    def _answer_again(self, line: OrderLine, answer: Answer, moment: datetime) -> None:
+        """A second 855, of one line."""
+        order = line.order
+        if self.plan.quirk("Q113", "never", order.po_key, share=UNACKNOWLEDGED):
+            return
+        partner = self.partners.of(order.supplier)
+        number = f"SO{self.chance.stream('edi again', order.po_key).integer(1000000, 9999999)}"
+        said = self._said(order, partner, moment.date(), number, [(line, answer)], "AC", False)
+        self._put(Due(moment, "855", partner, f"{order.po_key}/{line.line}/again", lambda: said))
 
     # ----------------------------------------------------------------------------------------------------- shipments
 
@@ -271,7 +324,7 @@ class SupplierMessages:
         order = receipt.order_line.order
         partner = self.partners.of(order.supplier)
         stream = self.chance.stream("edi shipment", *key)
-        day = self._ship_day(order.order_date, receipt.receipt_date, stream)
+        day = self._ship_day(order.order_date, receipt.expected_on or receipt.receipt_date, stream)
         shipped = at(day, 11) + timedelta(minutes=stream.integer(0, 480))
         name = f"{key[0]}/{key[1]}"
         self._put(Due(shipped, "856", partner, name, lambda: self._ship(key, partner, shipped, stream)))
@@ -283,7 +336,7 @@ class SupplierMessages:
         days = [day for day in days if day > ordered]
         return stream.pick([day for day in days if is_business_day(day)] or days or [ordered])
 
-    def _ship(self, key: tuple[str, int], partner: Partner, shipped: datetime, stream: Stream) -> list[Segment]:
+    def _ship(self, key: tuple[str, int], partner: Partner, shipped: datetime, stream: Stream) -> Draft:
         receipts = self._shipments.pop(key)
         self._read_movements()
         first = receipts[0]
@@ -294,9 +347,50 @@ class SupplierMessages:
             lot, expiry = self._lots.pop(receipt.receipt_key, (receipt.lot, None))
             packs = line.each_per_uom != 1 and self.plan.quirk("Q114", *key, line.line, share=INNER_PACKS)
             quantity = receipt.quantity + self._corrections.pop(receipt, ZERO)
+            quantity = quantity if receipt.announced is None else receipt.announced
             lines.append(Shipped(line, quantity, packs, lot, expiry))
         number = self._shipment_id(first)
-        return ship_notice(order, partner, self._shipment(number, shipped, first.receipt_date, lines, partner, stream))
+        for receipt in receipts:
+            is_defect = receipt.announced is not None
+            if receipt.order_line.mark.startswith("AS-01:") and (is_defect or receipt.expected_on is not None):
+                self._note(receipt.order_line, number, not is_defect)
+        arrives = first.expected_on or first.receipt_date
+        return self._noticed(order, partner, self._shipment(number, shipped, arrives, lines, partner, stream))
+
+    def _note(self, line: OrderLine, shipment: str, is_near_miss: bool) -> None:
+        key = f"shipment={shipment}|po={line.order.po_key}|line={line.line}"
+        self.plan.note("AS-01", key, line.order.site.code, is_near_miss, line.mark.partition(":")[2])
+
+    @staticmethod
+    def _noticed(order: Order, partner: Partner, shipment: Shipment) -> Draft:
+        events = (
+            ShipNotice(
+                erp=order.site.erp,
+                site=order.site.code,
+                shipment_id=shipment.shipment_id,
+                po_key=order.po_key,
+                line=shipped.line.line,
+                quantity_each=shipped.quantity * shipped.line.each_per_uom,
+                expected_on=shipment.arrives,
+                known_at=shipment.shipped_at,
+            )
+            for shipped in shipment.lines
+        )
+        return Draft(tuple(ship_notice(order, partner, shipment)), tuple(events))
+
+    def _lost(self, line: OrderLine, quantity: Decimal, expected_on: date) -> None:
+        """A shipment that never arrives."""
+        order = line.order
+        partner = self.partners.of(order.supplier)
+        stream = self.chance.stream("edi lost", order.po_key, line.line)
+        shipped = at(self._ship_day(order.order_date, expected_on, stream), 11) + timedelta(
+            minutes=stream.integer(0, 480)
+        )
+        number = f"SH{stream.integer(10000000, 99999999)}"
+        self._note(line, number, False)
+        goods = [Shipped(line, quantity, False, None, None)]
+        draft = self._noticed(order, partner, self._shipment(number, shipped, expected_on, goods, partner, stream))
+        self._put(Due(shipped, "856", partner, f"{order.po_key}/{line.line}/lost", lambda: draft))
 
     @staticmethod
     def _shipment(
@@ -324,13 +418,13 @@ class SupplierMessages:
         stream = self.chance.stream("edi replacement", order.po_key)
         shipped = at(self._ship_day(order.order_date, arrives, stream), 11) + timedelta(minutes=stream.integer(0, 480))
 
-        def build() -> list[Segment]:
+        def build() -> Draft:
             self._read_movements()
             kept = [self._replacements.get((order.po_key, line.item.key), []) for line in lines if line.item]
             lots = [each.pop(0) if each else (None, None) for each in kept]
             goods = [Shipped(line, line.quantity, False, *lot) for line, lot in zip(lines, lots, strict=True)]
             number = f"SH{stream.integer(10000000, 99999999)}"
-            return ship_notice(order, partner, self._shipment(number, shipped, arrives, goods, partner, stream))
+            return self._noticed(order, partner, self._shipment(number, shipped, arrives, goods, partner, stream))
 
         self._put(Due(shipped, "856", partner, f"{order.po_key}/replacement", build))
 
@@ -363,12 +457,28 @@ class SupplierMessages:
         earliest = at(document.invoice_date, 0, 10)
         arrived = min(max(arrived, earliest), document.entered_at - timedelta(minutes=5))
         style = self._bill_style(document, key, stream)
-        self._put(Due(arrived, "810", partner, key, lambda: invoice(document, partner, style)))
+        self._put(Due(arrived, "810", partner, key, lambda: self._billed(document, partner, style)))
         if document.kind == "invoice" and self.plan.quirk("Q116", key):
             number = f"{document.number}-A" if stream.flag(0.5) else f"00{document.number}"
             again = replace(style, number=number)
             later = arrived + timedelta(days=stream.integer(2, 6))
-            self._put(Due(later, "810", partner, f"{key}/again", lambda: invoice(document, partner, again)))
+            self._put(Due(later, "810", partner, f"{key}/again", lambda: self._billed(document, partner, again)))
+
+    @staticmethod
+    def _billed(document: InvoiceDocument, partner: Partner, style: BillStyle) -> Draft:
+        lines = [line for line in document.lines if line.line_type == "item" and not line.is_discarded]
+        bill = SupplierBill(
+            site=document.site.code,
+            sender=partner.sender,
+            invoice_number=style.number.strip().upper(),
+            invoice_date=document.invoice_date,
+            total=document.amount + style.wrong_by,
+            lines=tuple(billed_values(line) for line in lines),
+            charges=sum((line.amount for line in document.lines if line.line_type == "freight"), ZERO),
+            tax=sum((line.amount for line in document.lines if line.line_type == "tax"), ZERO),
+            known_at=document.entered_at,
+        )
+        return Draft(tuple(invoice(document, partner, style)), (bill,))
 
     def _bill_style(self, document: InvoiceDocument, key: str, stream: Stream) -> BillStyle:
         receipt = next((line.receipt for line in document.lines if line.receipt is not None), None)
@@ -382,7 +492,20 @@ class SupplierMessages:
             without_order=without_order,
             freight_code=HANDLING if stream.flag(0.15) else FREIGHT,
             freight_on_line=stream.flag(0.1),
+            wrong_by=self._wrong_total(document, key),
         )
+
+    def _wrong_total(self, document: InvoiceDocument, key: str) -> Decimal:
+        """M3-10: what the total of an 810 is off, while payables keyed what its lines say."""
+        if document.kind != "invoice" or document.mark or document.amount < WORTH_A_TOTAL:
+            return ZERO
+        if not self.plan.wants("M3-10", True, key, document.entered_at.date(), "810"):
+            return ZERO
+        off = self.chance.stream("edi total", key)
+        number = document.number.strip().upper()
+        entity = f"system=edi|supplier={self.partners.of(document.supplier).sender}|invoice={number}"
+        self.plan.note("M3-10", entity, document.site.code, False, "810")
+        return off.decimal(0.5, 30) * off.pick((1, -1))
 
     # ------------------------------------------------------------------------------------------------------ catalogs
 
@@ -469,7 +592,12 @@ class SupplierMessages:
             name = number if part == 0 else f"{number}-P{part + 1}"
             book = Catalog(name, purpose, contract, tier, effective, lines[start : start + LARGEST_CATALOG])
             key = f"{supplier.supplier_id}/{name}/{effective}"
-            self._put(Due(at(sent, 4, minutes), "832", partner, key, partial(catalog, book, partner)))
+            draft = partial(self._catalogue, book, partner)
+            self._put(Due(at(sent, 4, minutes), "832", partner, key, draft))
+
+    @staticmethod
+    def _catalogue(book: Catalog, partner: Partner) -> Draft:
+        return Draft(tuple(catalog(book, partner)))
 
     # ------------------------------------------------------------------------------------------------------- sending
 
@@ -513,8 +641,7 @@ class SupplierMessages:
         groups = []
         for application, dues in by_supplier.items():
             ends = (BUYER_ID, application) if is_out else (application, BUYER_ID)
-            built = [(due, tuple(due.build())) for due in dues]
-            sets = tuple((segments, self._missing_segments(due, segments)) for due, segments in built)
+            sets = tuple(self._finished(due, due.build()) for due in dues)
             groups.append(FunctionalGroup(self._numbers.next("group", sender[1]), *ends, sets))
         if self.plan.quirk("Q112", "gap", sender[1], batch[-1].at, kind):
             self._numbers.next("interchange", sender[1])
@@ -522,13 +649,22 @@ class SupplierMessages:
         marks = buyer_marks() if is_out else partner.marks
         return Interchange(batch[-1].at, kind, sender, receiver, control, marks, "P", tuple(groups))
 
-    def _missing_segments(self, due: Due, segments: Sequence[Segment]) -> int:
-        """What SE01 misses of a set that does not balance (Q120); it comes again, whole, on the next day."""
-        if due.is_sent_again or not self.plan.quirk("Q120", due.kind, due.key):
-            return 0
-        again = replace(due, at=due.at + timedelta(days=1), is_sent_again=True, build=lambda: list(segments))
-        self._due.setdefault(again.at.date(), []).append(again)
-        return 1
+    def _finished(self, due: Due, draft: Draft) -> tuple[tuple[Segment, ...], int]:
+        """Segments of a set and what SE01 misses of them; one that does not balance comes again the next day (Q120)."""
+        if not due.is_sent_again and self.plan.quirk("Q120", due.kind, due.key):
+            again = replace(due, at=due.at + timedelta(days=1), is_sent_again=True, build=lambda: draft)
+            self._due.setdefault(again.at.date(), []).append(again)
+            return draft.segments, 1
+        world = self.world
+        for event in draft.events:
+            known = replace(event, known_at=due.at)
+            if isinstance(known, Acknowledgement):
+                world.acknowledgements.append(known)
+            elif isinstance(known, ShipNotice):
+                world.ship_notices.append(known)
+            else:
+                world.supplier_bills.append(known)
+        return draft.segments, 0
 
     def _test_copy(self, made: Interchange, day: date) -> Iterator[Document]:
         """The same sets again in a test interchange that stands in the folder of production (Q119)."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from ingest.simulator.documents import ZERO, BilledLine, InvoiceDocument, Order, OrderLine
+from ingest.simulator.documents import ZERO, Answer, BilledLine, InvoiceDocument, Order, OrderLine
 from ingest.simulator.edi_partners import SYSTEM_GLN, Partner
 from ingest.simulator.events import ContractLine, Item, Manufacturer, Site
 
@@ -26,15 +26,6 @@ COMMODITIES = {"IMPLANT": "42320000", "INSTRUMENT": "42290000", "SUPPLY": "42310
 CARRIERS = ("UPSN", "FDEG", "ODFL", "FXFE")
 GS1_COMPANY = "9521234"
 LINES_PER_PACK = 4
-
-
-@dataclass(frozen=True, slots=True)
-class AckPart:
-    """One ACK of an acknowledged line."""
-
-    status: str  # ACK01: IA accepted, IB backordered, IR rejected
-    quantity: Decimal
-    ships_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +63,7 @@ class BillStyle:
     without_order: bool = False  # BIG04 empty and no REF*PO (Q115)
     freight_code: str = FREIGHT
     freight_on_line: bool = False
+    wrong_by: Decimal = ZERO  # what TDS01 is off
 
 
 def day(value: date | None) -> str:
@@ -200,12 +192,17 @@ def purchase_order(order: Order, partner: Partner) -> list[Segment]:
 # ----------------------------------------------------------------------------------------------------------------- 855
 
 
+def acknowledged_price(answer: Answer) -> Decimal:
+    """PO104 of an 855: four decimals."""
+    return answer.unit_price.quantize(Decimal("0.0001"))
+
+
 def acknowledgement(
     order: Order,
     partner: Partner,
     acknowledged: date,
     supplier_order: str,
-    parts: Sequence[tuple[OrderLine, Sequence[AckPart]]],
+    parts: Sequence[tuple[OrderLine, Answer]],
     ack_type: str,
     with_ship_to: bool,
 ) -> list[Segment]:
@@ -226,28 +223,28 @@ def acknowledgement(
     ]
     if with_ship_to:
         segments.append(_party("ST", order.site.name.upper(), partner.ship_to(order.site)))
-    for line, acks in parts:
-        unit = partner.unit(line.uom)
+    for line, answer in parts:
+        unit = partner.unit(answer.uom)
         segments.append(
             (
                 "PO1",
                 str(line.line),
-                plain(line.quantity),
+                plain(answer.quantity),
                 unit,
-                plain(line.unit_price.quantize(Decimal("0.0001"))),
+                plain(acknowledged_price(answer)),
                 "PE",
                 *_pairs(
                     ("IN", partner.buyer_item(site_item_number(line.item, order.site))),
                     (
                         partner.catalogue_qualifier,
-                        partner.catalogue((line.vendor_catalogue_number or "").strip()),
+                        partner.catalogue((answer.catalogue_number or "").strip()),
                     ),
                 ),
             )
         )
-        for ack in acks:
-            if ack.status == "IR":
-                segments.append(("ACK", "IR"))
+        for ack in answer.parts:
+            if ack.quantity is None:
+                segments.append(("ACK", ack.status))
             else:
                 segments.append(("ACK", ack.status, plain(ack.quantity), unit, "068", day(ack.ships_on)))
     if parts:
@@ -357,13 +354,22 @@ def invoice(document: InvoiceDocument, partner: Partner, style: BillStyle) -> li
         if place == 0 and on_line:
             segments += charge
     discountable = document.amount if partner.gives_discount and document.amount > 0 else None
-    segments.append(("TDS", implied(document.amount), implied(discountable) if discountable is not None else ""))
+    segments.append(
+        ("TDS", implied(document.amount + style.wrong_by), implied(discountable) if discountable is not None else "")
+    )
     if tax:
         segments.append(("TXI", "ST", plain(tax)))
     if not on_line:
         segments += charge
     segments.append(("CTT", str(len(goods))))
     return segments
+
+
+def billed_values(billed: BilledLine) -> tuple[Decimal, Decimal]:
+    """Quantity and price of an IT1; an amount without a quantity is one at that price."""
+    if billed.quantity == ZERO:
+        return Decimal(1), billed.amount
+    return billed.quantity, billed.unit_price
 
 
 def _terms(document: InvoiceDocument, partner: Partner) -> Segment:
@@ -376,9 +382,7 @@ def _terms(document: InvoiceDocument, partner: Partner) -> Segment:
 def _billed(document: InvoiceDocument, partner: Partner, billed: BilledLine, order_on_line: bool) -> Iterable[Segment]:
     line = billed.order_line
     item = line.item if line is not None else None
-    quantity, price = billed.quantity, billed.unit_price
-    if quantity == ZERO:
-        quantity, price = Decimal(1), billed.amount  # an amount without a quantity
+    quantity, price = billed_values(billed)
     uom = billed.uom or "EA"
     catalogue = (line.vendor_catalogue_number or "").strip() if line is not None else ""
     yield (

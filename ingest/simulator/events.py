@@ -200,6 +200,17 @@ class Supplier:
 
 
 @dataclass(frozen=True, slots=True)
+class SupplierClosure:
+    """From when on an ERP holds a supplier, or the site that invoices come from, as inactive."""
+
+    erp: str
+    supplier_id: str
+    level: str  # supplier, site
+    inactive_from: date
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ContractLine:
     """A price of ref.GPO_CONTRACT_PRICE with its roster."""
 
@@ -548,6 +559,8 @@ class PoLine:
     destination_location_id: str | None
     is_on_hold: bool
     known_at: datetime
+    promised_on: date | None = None  # services have none
+    ends_on: date | None = None  # last day of a service order
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,6 +596,7 @@ class ReceiptLine:
     known_at: datetime
     parent_key: str | None = None  # receipt that a correction or return takes back from (ORIG_REC_NUMBER, parent id)
     is_consigned: bool = False  # cloud ConsignedFlag
+    shipment_id: str | None = None  # BOL_NBR, ShipmentNum: keyed at most docks
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,6 +652,56 @@ class Payment:
     paid: Decimal
     discount: Decimal
     payment_date: date
+    known_at: datetime
+
+
+# ---------------------------------------------------------------------------------------------- suppliers' documents
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What one 855 says of an order line; `known_at` is the moment at which its set arrived whole."""
+
+    erp: str
+    site: str
+    po_key: str
+    line: int
+    acknowledged_on: date
+    quantity: Decimal  # PO102, in uom
+    uom: str
+    each_per_uom: Decimal
+    unit_price: Decimal  # as written, per uom
+    vendor_catalogue_number: str | None
+    parts: tuple[tuple[str, Decimal], ...]  # ACK01 and ACK02
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShipNotice:
+    """One order line of one 856."""
+
+    erp: str
+    site: str
+    shipment_id: str  # BSN02
+    po_key: str
+    line: int
+    quantity_each: Decimal
+    expected_on: date  # DTM*017
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierBill:
+    """One 810 as it was sent."""
+
+    site: str
+    sender: str  # ISA06
+    invoice_number: str
+    invoice_date: date
+    total: Decimal  # TDS01
+    lines: tuple[tuple[Decimal, Decimal], ...]  # IT102 and IT104
+    charges: Decimal  # SAC charges less allowances
+    tax: Decimal
     known_at: datetime
 
 
@@ -771,6 +835,7 @@ class World:
     items: dict[int, Item] = field(default_factory=dict)
     manufacturers: dict[str, Manufacturer] = field(default_factory=dict)
     suppliers: dict[str, Supplier] = field(default_factory=dict)
+    supplier_closures: list[SupplierClosure] = field(default_factory=list)
     contract_lines: list[ContractLine] = field(default_factory=list)
     charge_prices: list[ChargePrice] = field(default_factory=list)
     costs: list[CostVersion] = field(default_factory=list)
@@ -791,6 +856,9 @@ class World:
     invoices: list[Invoice] = field(default_factory=list)
     invoice_lines: list[InvoiceLine] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
+    acknowledgements: list[Acknowledgement] = field(default_factory=list)
+    ship_notices: list[ShipNotice] = field(default_factory=list)
+    supplier_bills: list[SupplierBill] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
     journal_lines: list[JournalLine] = field(default_factory=list)
     balances: list[AccountBalance] = field(default_factory=list)

@@ -7,7 +7,6 @@ Not here: the entries themselves (receiving, payables), prices of orders (orderi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
@@ -15,7 +14,14 @@ from functools import partial
 from ingest.simulator.accounts import next_business_day
 from ingest.simulator.chance import Stream
 from ingest.simulator.desk import Desk, at
-from ingest.simulator.documents import InvoiceDocument, Order, OrderLine, Receipt, cents
+from ingest.simulator.discrepancies import (
+    Course,
+    Discrepancies,
+    entity_of_invoice,
+    entity_of_invoice_line,
+    entity_of_line,
+)
+from ingest.simulator.documents import ZERO, InvoiceDocument, Order, OrderLine, Receipt, cents
 from ingest.simulator.events import Site
 from ingest.simulator.order_prices import FIVE_PLACES, divides_exactly
 from ingest.simulator.payables import Bill, Expense, Payables, as_ordered
@@ -34,31 +40,9 @@ HEADER_CENT = 0.02
 HELD_ANYWAY = 0.08
 CHECKED_LATER_DAYS = 10
 MATURE_GRNI_DAYS = 60
+# Planted when there is the invoice line, the shipment or the acknowledgement that they are found by.
+NOTED_LATER = ("M3-01", "M3-04", "AS-01", "PA-02")
 DUPLICATES = {"retyped": ("revision", "punctuation", "again"), "matched": ("matched",)}
-
-
-@dataclass(slots=True)
-class Course:
-    """What is special about the way of one line; quantities in the order's unit."""
-
-    name: str
-    rule: str = ""
-    is_near_miss: bool = False
-
-
-def entity_of_line(line: OrderLine) -> str:
-    """Entity key of an order line."""
-    return f"po={line.order.po_key}|line={line.line}"
-
-
-def entity_of_invoice_line(invoice: InvoiceDocument, number: int) -> str:
-    """Entity key of an invoice line."""
-    return f"{entity_of_invoice(invoice)}|line={number}"
-
-
-def entity_of_invoice(invoice: InvoiceDocument) -> str:
-    """Entity key of an invoice."""
-    return f"system={invoice.site.erp}|supplier={invoice.supplier_no}|invoice={invoice.entity_number}"
 
 
 class Fulfilment:
@@ -68,6 +52,7 @@ class Fulfilment:
         self.desk = desk
         self.receiving = receiving
         self.payables = payables
+        self.discrepancies = Discrepancies(desk, self)
 
     # ------------------------------------------------------------------------------------------------ regular orders
 
@@ -78,22 +63,35 @@ class Fulfilment:
         arrival = next_business_day(d + timedelta(days=stream.integer(2, 5)))
         together: list[OrderLine] = []
         for line in order.lines:
-            course = self._course(line, d, arrival)
+            ways, course = self._way(line, d, arrival)
             if course is None:
                 together.append(line)
                 continue
             line.mark = line.mark or f"{course.rule}:{course.name}"
-            getattr(self, f"_plan_{course.name}")(
+            getattr(ways, f"_plan_{course.name}")(
                 line, arrival, self.desk.chance.stream("course", entity_of_line(line))
             )
-            if course.rule and course.rule not in ("M3-01",):
+            if course.rule and course.rule not in NOTED_LATER:
                 self.desk.plan.note(
                     course.rule, entity_of_line(line), order.site.code, course.is_near_miss, course.name
                 )
         if together:
             self._plan_together(order, together, arrival, stream)
 
-    def _course(self, line: OrderLine, d: date, arrival: date) -> Course | None:
+    def _way(self, line: OrderLine, d: date, arrival: date) -> tuple[Fulfilment | Discrepancies, Course | None]:
+        """A special way for a line and who plans it; which of the two is asked first changes from line to line."""
+        if line.mark or line.unit_price == 0:
+            return self, self.course(line, d, arrival)
+        planners: list[Fulfilment | Discrepancies] = [self, self.discrepancies]
+        if self.desk.chance.stream("whose way", entity_of_line(line)).flag(0.5):
+            planners.reverse()
+        for planner in planners:
+            course = planner.course(line, d, arrival)
+            if course is not None:
+                return planner, course
+        return self, None
+
+    def course(self, line: OrderLine, d: date, arrival: date) -> Course | None:
         """A special way for this line when the plan wants one, else None."""
         if line.mark or line.unit_price == 0:
             return Course("free") if line.unit_price == 0 else None
@@ -141,8 +139,8 @@ class Fulfilment:
             return Course("five_dollars_off", "M3-01", True)
         if 20 <= amount <= 250 and self._wants("M3-01", False, key, d, "two percent"):
             return Course("two_percent_off", "M3-01", True)
-        if each > 1 and self._in_each(line) is not None and self._wants("M3-01", False, key, d, "unit"):
-            return Course("billed_in_each", "M3-01", True)
+        if each > 1 and self.in_each(line) is not None and self._wants("M3-04", True, key, d, "in each"):
+            return Course("billed_in_each", "M3-04")
         if line.order.site.erp == "erp_fusion" and self._wants("M3-01", False, key, d, "discarded"):
             return Course("discarded_first", "M3-01", True)
         return None
@@ -171,6 +169,8 @@ class Fulfilment:
             self._plan_shipment(order, first, arrival, stream)
         if rest:
             later = next_business_day(arrival + timedelta(days=stream.integer(3, 7)))
+            for line, _ in rest:
+                self.promise_later(line, later, at(arrival, 16))
             if stream.flag(0.3):
                 moment = at(later, 8)
                 for line, _ in rest:
@@ -193,7 +193,7 @@ class Fulfilment:
             box.extend(self.receiving.receive(keyed, received_at, may_wait=not early and not ers and wrong is None))
             if wrong is not None:
                 receipt = next(entry for entry in box if entry.order_line is wrong[0])
-                moment = at(next_business_day(arrival + timedelta(days=1)), 5, 50)
+                moment = at(arrival + timedelta(days=1), 5, 50)
                 self.desk.schedule(moment, lambda: self._keep(box, self.receiving.correct(receipt, wrong[1], moment)))
             if ers:
                 self._settle(order, box, arrival)
@@ -215,6 +215,10 @@ class Fulfilment:
         if early and entered == arrival:
             moment = at(entered, 5, 5)
         self.desk.schedule(moment, lambda: self._bill_shipment(order, parts, returned, invoice_date, moment, box))
+
+    def promise_later(self, line: OrderLine, day: date, moment: datetime) -> None:
+        """Schedule that the supplier names a new day for what is still to come of a line."""
+        self.desk.schedule(moment, partial(self.desk.promise, line, day, moment))
 
     @staticmethod
     def _keep(box: list[Receipt], receipt: Receipt) -> None:
@@ -291,8 +295,9 @@ class Fulfilment:
         plain = as_ordered(line, quantity, receipt)
         if line.mark:
             return plain
-        if stream.flag(OTHER_UNIT) and self.desk.plan.shows("Q83"):
-            each = self._in_each(line)
+        # Another unit than the order's is a defect (M3-04).
+        if stream.flag(OTHER_UNIT) and self.desk.plan.defects and self.desk.plan.shows("Q83"):
+            each = self.in_each(line)
             if each is not None:
                 return Bill(line, quantity * line.each_per_uom, each, "EA", Decimal(1), receipt)
         if stream.flag(PRICE_CENTS_OFF) and line.order.po_type == "regular":
@@ -304,7 +309,7 @@ class Fulfilment:
         return plain
 
     @staticmethod
-    def _in_each(line: OrderLine) -> Decimal | None:
+    def in_each(line: OrderLine) -> Decimal | None:
         """Price per EACH when it is exact at five decimals."""
         if line.each_per_uom == 1 or not divides_exactly(line.each_per_uom):
             return None
@@ -318,9 +323,13 @@ class Fulfilment:
         tax = stream.decimal(1, 9) if stream.flag(TAX_SHARE) else Decimal(0)
         cent = stream.pick((Decimal("0.01"), Decimal("-0.01"))) if stream.flag(HEADER_CENT) else Decimal(0)
         number = self.desk.invoice_number(order.supplier)
+        is_wrong = self._wants("M3-10", True, order.po_key, moment.date(), "header")
+        if is_wrong:
+            off = self.desk.chance.stream("header off", order.po_key, number)
+            cent = off.decimal(0.5, 40) * off.pick((1, -1))
         if order.site.erp == "erp_lawson" and self.desk.plan.quirk("Q88", order.po_key, moment):
             self._cancelled_version(order, number, bills, invoice_date, moment)
-        return self.payables.enter(
+        invoice = self.payables.enter(
             order.site,
             order.supplier,
             order,
@@ -333,6 +342,11 @@ class Fulfilment:
             header_difference=cent,
             mark=mark,
         )
+        if is_wrong:
+            self.desk.plan.note("M3-10", entity_of_invoice(invoice), invoice.site.code, False, "header")
+        elif cent and self._wants("M3-10", False, order.po_key, moment.date(), "one cent"):
+            self.desk.plan.note("M3-10", entity_of_invoice(invoice), invoice.site.code, True, "one cent")
+        return invoice
 
     def _cancelled_version(
         self, order: Order, number: str, bills: Sequence[Bill], invoice_date: date, moment: datetime
@@ -374,9 +388,7 @@ class Fulfilment:
 
         def settle() -> None:
             bills = [as_ordered(entry.order_line, entry.quantity, entry) for entry in kept]
-            if order.site.erp == "erp_fusion" and self.desk.plan.quirk("Q110", order.po_key, share=0.05):
-                # The supplier billed as well; payables cancelled that on the same day.
-                self.payables.enter(order.site, order.supplier, order, bills, arrival, moment, cancelled=True)
+            self._bill_anyway(order, bills, arrival, moment)
             self.payables.enter(
                 order.site,
                 order.supplier,
@@ -390,9 +402,26 @@ class Fulfilment:
 
         self.desk.schedule(moment, settle)
 
+    def _bill_anyway(self, order: Order, bills: Sequence[Bill], arrival: date, moment: datetime) -> None:
+        """M3-15: the supplier of an evaluated receipt bills as well (Q110); entered, or cancelled at once."""
+        key, note = order.po_key, self.desk.plan.note
+        shared = (order.site, order.supplier, order)
+        if self._wants("M3-15", True, key, arrival, ""):
+            invoice = self.payables.enter(*shared, bills, arrival, moment + timedelta(hours=6), source="EDI")
+            for billed in invoice.lines:
+                note("M3-15", entity_of_invoice_line(invoice, billed.line), order.site.code, False, "entered")
+        elif self._wants("M3-15", False, key, arrival, "freight only"):
+            invoice = self.payables.enter(*shared, (), arrival, moment + timedelta(hours=6), freight=Decimal("18.50"))
+            note("M3-15", entity_of_invoice_line(invoice, invoice.lines[0].line), order.site.code, True, "freight only")
+        elif self.desk.plan.quirk("Q110", key, share=0.05):
+            invoice = self.payables.enter(*shared, bills, arrival, moment, cancelled=True)
+            if self._wants("M3-15", False, key, arrival, "cancelled"):
+                number = invoice.lines[0].line
+                note("M3-15", entity_of_invoice_line(invoice, number), order.site.code, True, "cancelled")
+
     # --------------------------------------------------------------------------------- defects and near misses of M3
 
-    def _bill_alone(
+    def bill_alone(
         self,
         line: OrderLine,
         bills: Sequence[Bill],
@@ -411,14 +440,22 @@ class Fulfilment:
 
         self.desk.schedule(moment, enter)
 
-    def _arrive_alone(
-        self, line: OrderLine, quantity: Decimal, arrival: date, then: Callable[[Receipt], None] | None = None
+    def arrive_alone(
+        self,
+        line: OrderLine,
+        quantity: Decimal,
+        arrival: date,
+        then: Callable[[Receipt], None] | None = None,
+        announced: Decimal | None = None,
+        expected_on: date | None = None,
     ) -> None:
-        """Schedule a receipt of one line of its own."""
+        """Schedule a receipt of one line of its own; its ship notice may say another quantity or day."""
         moment = at(arrival, 5, 31)
 
         def arrive() -> None:
-            receipt = self.receiving.receive([(line, quantity)], moment)[0]
+            receipt = self.receiving.receive([(line, quantity)], moment, announced=announced, expected_on=expected_on)[
+                0
+            ]
             if then is not None:
                 then(receipt)
 
@@ -426,24 +463,24 @@ class Fulfilment:
 
     def _plan_free(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Free goods: received, never billed."""
-        self._arrive_alone(line, line.quantity, arrival)
+        self.arrive_alone(line, line.quantity, arrival)
 
     def _plan_never_settled(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Evaluated receipt that no settlement run picked up."""
-        self._arrive_alone(line, line.quantity, arrival)
+        self.arrive_alone(line, line.quantity, arrival)
 
     def _plan_unbilled(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """M3-05: received and never billed, or billed long after."""
-        self._arrive_alone(line, line.quantity, arrival)
+        self.arrive_alone(line, line.quantity, arrival)
         if stream.flag(0.25):
             late = next_business_day(arrival + timedelta(days=stream.integer(66, 75)))
-            self._bill_alone(line, [as_ordered(line, line.quantity)], late - timedelta(days=2), at(late, 11))
+            self.bill_alone(line, [as_ordered(line, line.quantity)], late - timedelta(days=2), at(late, 11))
 
     def _plan_billed_late(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-05: billed just before the receipt is old enough."""
-        self._arrive_alone(line, line.quantity, arrival)
+        self.arrive_alone(line, line.quantity, arrival)
         late = arrival + timedelta(days=MATURE_GRNI_DAYS - 2)
-        self._bill_alone(line, [as_ordered(line, line.quantity)], late - timedelta(days=3), at(late, 11))
+        self.bill_alone(line, [as_ordered(line, line.quantity)], late - timedelta(days=3), at(late, 11))
 
     def _plan_returned_unbilled(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-05: never billed, all of it returned."""
@@ -452,7 +489,7 @@ class Fulfilment:
             moment = at(next_business_day(arrival + timedelta(days=stream.integer(20, 45))), 5, 56)
             self.desk.schedule(moment, lambda: self._return_all(receipt, moment))
 
-        self._arrive_alone(line, line.quantity, arrival, then)
+        self.arrive_alone(line, line.quantity, arrival, then)
 
     def _return_all(self, receipt: Receipt, moment: datetime) -> None:
         self.receiving.give_back(receipt, receipt.quantity, moment)
@@ -473,15 +510,15 @@ class Fulfilment:
                 each = line.quantity * line.each_per_uom
                 self.desk.stock.cancel_order(line.destination.location_id, line.item.key, each)
 
-        self._bill_alone(line, [as_ordered(line, line.quantity)], max(line.order.order_date, entered), moment, then)
+        self.bill_alone(line, [as_ordered(line, line.quantity)], max(line.order.order_date, entered), moment, then)
         if stream.flag(0.25) and line.expense_role is not None:
-            self._arrive_alone(line, line.quantity, next_business_day(arrival + timedelta(days=12)))
+            self.arrive_alone(line, line.quantity, next_business_day(arrival + timedelta(days=12)))
 
     def _plan_billed_first(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-06: the receipt comes within the days of grace."""
         invoice_date = max(line.order.order_date, arrival - timedelta(days=3))
-        self._bill_alone(line, [as_ordered(line, line.quantity)], invoice_date, at(invoice_date, 12))
-        self._arrive_alone(line, line.quantity, arrival)
+        self.bill_alone(line, [as_ordered(line, line.quantity)], invoice_date, at(invoice_date, 12))
+        self.arrive_alone(line, line.quantity, arrival)
 
     def _plan_short(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """M3-02: less arrives than is billed."""
@@ -493,24 +530,25 @@ class Fulfilment:
                 each = missing * line.each_per_uom
                 self.desk.stock.cancel_order(line.destination.location_id, line.item.key, each)
 
-        self._arrive_alone(line, part, arrival, then)
+        self.arrive_alone(line, part, arrival, then)
         entered = next_business_day(arrival + timedelta(days=2))
         moment = at(entered, 13)
-        self._bill_alone(
+        self.bill_alone(
             line,
             [as_ordered(line, line.quantity)],
             arrival,
             moment,
-            lambda invoice: self._hold(invoice, line, "QTY", moment),
+            lambda invoice: self.hold(invoice, line, "QTY", moment),
         )
         if stream.flag(0.3):
             credit_at = at(next_business_day(entered + timedelta(days=14)), 13)
-            self._credit(line, missing, credit_at)
+            self.credit(line, missing, credit_at)
 
-    def _hold(self, invoice: InvoiceDocument, line: OrderLine, reason: str, moment: datetime) -> None:
+    def hold(self, invoice: InvoiceDocument, line: OrderLine, reason: str, moment: datetime) -> None:
+        """Stop the payment of an invoice for a line."""
         self.payables.hold(invoice, line, reason, moment)
 
-    def _credit(self, line: OrderLine, quantity: Decimal, moment: datetime) -> None:
+    def credit(self, line: OrderLine, quantity: Decimal, moment: datetime) -> None:
         """Schedule a credit memo for a quantity of a line."""
 
         def enter() -> None:
@@ -533,22 +571,30 @@ class Fulfilment:
         sent_at = at(next_business_day(arrival + timedelta(days=7)), 5, 57)
 
         def then(receipt: Receipt) -> None:
-            self.desk.schedule(sent_at, lambda: self._send_back(receipt, back, sent_at))
+            self.desk.schedule(sent_at, lambda: self.send_back(receipt, back, sent_at))
 
-        self._arrive_alone(line, line.quantity, arrival, then)
+        self.arrive_alone(line, line.quantity, arrival, then)
         entered = next_business_day(arrival + timedelta(days=2))
-        self._bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(entered, 13))
+        self.bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(entered, 13))
         if stream.flag(0.4):
-            self._credit(line, back, at(next_business_day(sent_at.date() + timedelta(days=9)), 13))
+            self.credit(line, back, at(next_business_day(sent_at.date() + timedelta(days=9)), 13))
 
-    def _send_back(self, receipt: Receipt, quantity: Decimal, moment: datetime) -> None:
+    def send_back(self, receipt: Receipt, quantity: Decimal, moment: datetime) -> None:
+        """Return a part of a receipt that is not asked for again."""
         self.receiving.give_back(receipt, quantity, moment)
+        line = receipt.order_line
+        line.cancelled += max(min(quantity, line.open_quantity), ZERO)
+        line.cancelled_at = moment
+        self.desk.record_order_line(line, moment)
+        self.desk.show_line(line, moment)
 
     def _plan_one_short(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-02: one EACH less than billed, within tolerance."""
-        self._arrive_alone(line, line.quantity - 1, arrival)
+        self.arrive_alone(line, line.quantity - 1, arrival)
+        moment = at(arrival + timedelta(days=1), 8)
+        self.desk.schedule(moment, partial(self.desk.cancel_line, line, moment))
         entered = next_business_day(arrival + timedelta(days=2))
-        self._bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(entered, 13))
+        self.bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(entered, 13))
 
     def _plan_billed_ahead(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-02: all of it billed with the first part, the rest arrives before that matures."""
@@ -556,9 +602,10 @@ class Fulfilment:
         first = next_business_day(arrival)
         while next_business_day(first + timedelta(days=1)) != first + timedelta(days=1):
             first = next_business_day(first + timedelta(days=1))
-        self._arrive_alone(line, part, first)
-        self._bill_alone(line, [as_ordered(line, line.quantity)], first, at(first, 15))
-        self._arrive_alone(line, line.quantity - part, first + timedelta(days=1))
+        self.promise_later(line, first + timedelta(days=1), at(line.order.order_date, 16))
+        self.arrive_alone(line, part, first)
+        self.bill_alone(line, [as_ordered(line, line.quantity)], first, at(first, 15))
+        self.arrive_alone(line, line.quantity - part, first + timedelta(days=1))
 
     def _plan_returned_credited(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-02: a part goes back, and the credit memo comes on the same day."""
@@ -566,23 +613,23 @@ class Fulfilment:
         sent_at = at(next_business_day(arrival + timedelta(days=7)), 13)
 
         def then(receipt: Receipt) -> None:
-            self.desk.schedule(sent_at, partial(self._send_back, receipt, back, sent_at))
+            self.desk.schedule(sent_at, partial(self.send_back, receipt, back, sent_at))
 
-        self._arrive_alone(line, line.quantity, arrival, then)
+        self.arrive_alone(line, line.quantity, arrival, then)
         entered = next_business_day(arrival + timedelta(days=2))
-        self._bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(entered, 13))
-        self._credit(line, back, sent_at)
+        self.bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(entered, 13))
+        self.credit(line, back, sent_at)
 
     def _plan_corrected(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-02: the receipt was keyed too low and is corrected before the invoice matures."""
         back = Decimal(stream.integer(1, max(1, int(line.quantity) // 2)))
-        moment = at(next_business_day(arrival + timedelta(days=1)), 5, 52)
+        moment = at(arrival + timedelta(days=1), 5, 52)
 
         def then(receipt: Receipt) -> None:
             self.desk.schedule(moment, lambda: self._correct(receipt, back, moment))
 
-        self._arrive_alone(line, line.quantity - back, arrival, then)
-        self._bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(arrival, 15))
+        self.arrive_alone(line, line.quantity - back, arrival, then)
+        self.bill_alone(line, [as_ordered(line, line.quantity)], arrival, at(arrival, 15))
 
     def _correct(self, receipt: Receipt, quantity: Decimal, moment: datetime) -> None:
         self.receiving.correct(receipt, quantity, moment)
@@ -590,7 +637,7 @@ class Fulfilment:
     def _price_course(
         self, line: OrderLine, arrival: date, price: Decimal, reason: str, near: bool, held: bool = False
     ) -> None:
-        self._arrive_alone(line, line.quantity, arrival)
+        self.arrive_alone(line, line.quantity, arrival)
         moment = at(next_business_day(arrival + timedelta(days=2)), 13)
 
         def then(invoice: InvoiceDocument) -> None:
@@ -602,7 +649,7 @@ class Fulfilment:
                 self.desk.schedule(approved, lambda: self.payables.release(hold, approved))
 
         bill = Bill(line, line.quantity, price, line.uom, line.each_per_uom)
-        self._bill_alone(line, [bill], arrival, moment, then)
+        self.bill_alone(line, [bill], arrival, moment, then)
 
     def _plan_overpriced(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """M3-01: billed above the order price."""
@@ -624,22 +671,23 @@ class Fulfilment:
         self._price_course(line, arrival, price.quantize(FIVE_PLACES), "two percent", True)
 
     def _plan_billed_in_each(self, line: OrderLine, arrival: date, stream: Stream) -> None:
-        """Near miss of M3-01: billed per EACH, ordered per box."""
-        price = self._in_each(line)
+        """M3-04 and near miss of M3-01: billed per EACH, ordered per box."""
+        price = self.in_each(line)
         assert price is not None
-        self._arrive_alone(line, line.quantity, arrival)
+        self.arrive_alone(line, line.quantity, arrival)
         moment = at(next_business_day(arrival + timedelta(days=2)), 13)
         bill = Bill(line, line.quantity * line.each_per_uom, price, "EA", Decimal(1))
 
         def then(invoice: InvoiceDocument) -> None:
             entity = entity_of_invoice_line(invoice, invoice.lines[0].line)
+            self.desk.plan.note("M3-04", entity, invoice.site.code, False, "billed in each")
             self.desk.plan.note("M3-01", entity, invoice.site.code, True, "price unit explains it")
 
-        self._bill_alone(line, [bill], arrival, moment, then)
+        self.bill_alone(line, [bill], arrival, moment, then)
 
     def _plan_discarded_first(self, line: OrderLine, arrival: date, stream: Stream) -> None:
         """Near miss of M3-01: a line with a wild price was discarded and entered again (Q98)."""
-        self._arrive_alone(line, line.quantity, arrival)
+        self.arrive_alone(line, line.quantity, arrival)
         moment = at(next_business_day(arrival + timedelta(days=2)), 13)
         wild = (line.unit_price * Decimal("1.5")).quantize(FIVE_PLACES, rounding=ROUND_HALF_UP)
         bills = [
@@ -650,7 +698,7 @@ class Fulfilment:
         def then(invoice: InvoiceDocument) -> None:
             self.desk.plan.note("M3-01", entity_of_invoice_line(invoice, 1), invoice.site.code, True, "line discarded")
 
-        self._bill_alone(line, bills, arrival, moment, then)
+        self.bill_alone(line, bills, arrival, moment, then)
 
     # ----------------------------------------------------------------------------------------- duplicates of invoices
 
@@ -817,40 +865,3 @@ class Fulfilment:
             self.desk.plan.note("M3-07", entity_of_invoice(credit), credit.site.code, True, "credit of equal amount")
 
         self.desk.schedule(moment, enter)
-
-    # ------------------------------------------------------------------------------------------------------ services
-
-    def plan_service(self, order: Order, monthly: Decimal, d: date, letters: bool) -> None:
-        """Bill a service order every month with the same amount, or once in instalments."""
-        line = order.lines[0]
-        if letters:
-            stream = self.desk.chance.stream("recurring", order.po_key)
-            base = str(stream.integer(10000, 99999))
-            for month in range(order_months(order)):
-                when = next_business_day(d + timedelta(days=4 + 30 * month))
-                self._bill_service(line, monthly, when, f"{base}{chr(65 + month)}", "recurring a month apart")
-            return
-        base = self.desk.invoice_number(order.supplier)
-        shares = (Decimal("0.5"), Decimal("0.3"), Decimal("0.2"))
-        for place, share in enumerate(shares):
-            when = next_business_day(d + timedelta(days=10 + 2 * place))
-            number = f"{base}{chr(65 + place)}"
-            self._bill_service(line, cents(monthly * share), when, number, "instalments")
-
-    def _bill_service(self, line: OrderLine, amount: Decimal, when: date, number: str, reason: str) -> None:
-        moment = at(when, 10, 30)
-
-        def enter() -> None:
-            bill = Bill(line, Decimal(1), amount, "EA", Decimal(1))
-            invoice = self.payables.enter(
-                line.order.site, line.order.supplier, line.order, [bill], when, moment, number=number
-            )
-            self.desk.plan.note("M3-07", entity_of_invoice(invoice), invoice.site.code, True, reason)
-
-        self.desk.schedule(moment, enter)
-
-
-def order_months(order: Order) -> int:
-    """Months that a service order covers."""
-    assert order.end_date is not None
-    return (order.end_date - order.order_date).days // 31

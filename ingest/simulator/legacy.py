@@ -38,6 +38,7 @@ from ingest.simulator.documents import (
     RequisitionLine,
 )
 from ingest.simulator.events import InventoryRow, Item, Movement, Site
+from ingest.simulator.former_suppliers import inactive_from
 from ingest.simulator.new_units import new_units
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.receiving import Receiving
@@ -132,7 +133,7 @@ class LegacyErp:
             ("RQLOC", static(self._request_locations)),
             ("POVAGRMTHD", static(self._agreements)),
             ("POVAGRMTLN", static(self._agreement_lines)),
-            ("APVENMAST", static(self._vendors)),
+            ("APVENMAST", self._vendors_on),
             ("APVENLOC", static(self._vendor_locations)),
             ("GLCHARTDTL", static(self._chart)),
             ("GLNAMES", static(self._units)),
@@ -337,14 +338,21 @@ class LegacyErp:
                 "EXPIRE_DT": line.effective_to or self._empty("agreement line", line.contract_number, line.item_key),
             }
 
-    def _vendors(self) -> Iterator[Row]:
+    def _vendors_on(self, d: date) -> list[Row] | None:
+        """The vendor master, anew on days on which a vendor was closed."""
+        closed = {closure.known_at.date() for closure in self.desk.world.supplier_closures if closure.erp == SYSTEM}
+        return list(self._vendors(d)) if d < self.desk.world.start or d in closed else None
+
+    def _vendors(self, d: date) -> Iterator[Row]:
         for supplier in self.desk.world.suppliers.values():
             if supplier.lawson_no:
                 yield {
                     "VENDOR_GROUP": GROUP,
                     "VENDOR": vendor_text(supplier.lawson_no),
                     "VENDOR_VNAME": supplier.name[:30],
-                    "VENDOR_STATUS": "A",
+                    "VENDOR_STATUS": "I"
+                    if inactive_from(self.desk.world, SYSTEM, supplier.supplier_id, "supplier", d)
+                    else "A",
                     "TAX_ID": self._tax_id(supplier.parent_supplier_id or supplier.supplier_id),
                     "EDI_NBR": supplier.duns,
                     "TERM_CODE": f"N{supplier.terms_days}",
@@ -744,7 +752,7 @@ class LegacyErp:
         if shown and order.po_type == "service" and not line.is_closed:
             return  # matching an invoice to an amount changes nothing of the line
         kind = line.requisition_line.kind if line.requisition_line else "service"
-        end = order.end_date or order.order_date
+        end = order.end_date or line.promised_on or order.order_date
         self._emit(
             "POLINE",
             {

@@ -25,6 +25,7 @@ from ingest.simulator.events import (
     Supplier,
     World,
 )
+from ingest.simulator.former_suppliers import add_former_suppliers
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.price_files import MASTERS_SINCE, add_contracts
 
@@ -395,6 +396,7 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     _locations(world, scale)
     price_change = first_of_month_after(world.start, max((world.end - world.start).days * 2 // 5, 5))
     _suppliers(world, chance)
+    add_former_suppliers(world, first=len(world.suppliers) + 1)
     charge_codes = _charge_codes(price_change, chance)
     charge_codes |= _replaced_codes(charge_codes, world.start - timedelta(days=40), price_change - timedelta(days=1))
     families = _items(world, chance, plan, scale, charge_codes)

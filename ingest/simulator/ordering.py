@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from ingest.simulator.accounts import is_business_day
+from ingest.simulator.accounts import is_business_day, next_business_day
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import Order, OrderLine, Requisition, RequisitionLine, cents
 from ingest.simulator.events import Item, Package, Site, Supplier
@@ -21,6 +21,7 @@ from ingest.simulator.order_prices import OrderPrices, Price
 from ingest.simulator.transfers import Transfers
 
 LINES_PER_ORDER = 12
+LONGEST_WAY = timedelta(days=5)  # what suppliers promise
 NONSTOCK_SHARE = 0.22  # lines that departments ask for, per replenishment line
 USUAL_SHARE = 0.4  # of them, for goods that the site's departments ask for again and again
 USUAL_GOODS = 4
@@ -276,6 +277,10 @@ class Ordering:
             requisition_line=requisition_line,
             mark=price.mark,
         )
+        if order.po_type == "regular":
+            line.promised_on = next_business_day(order.order_date + LONGEST_WAY)
+        elif order.po_type != "service":
+            line.promised_on = order.order_date
         series = self.desk.series
         line.cloud_line_id = series.next("order line id", first=300000470000001)
         line.cloud_schedule_id = series.next("schedule id", first=300000480000001)
@@ -336,12 +341,12 @@ class Ordering:
     # ------------------------------------------------------------------------------------------------------ services
 
     def service_order(
-        self, site: Site, supplier: Supplier, description: str, amount: Decimal, months: int, d: date
+        self, site: Site, supplier: Supplier, description: str, amount: Decimal, end: date, d: date
     ) -> Order:
-        """Open a service order over an amount (2-way match)."""
+        """Open a service order over an amount and until a day (2-way match)."""
         moment = at(d, 8)
         order = self.new_order(site, supplier, "service", d, moment)
-        order.end_date = d + timedelta(days=31 * months)
+        order.end_date = end
         self.add_line(
             order,
             item=None,

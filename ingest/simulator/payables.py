@@ -14,6 +14,7 @@ from decimal import Decimal
 from ingest.simulator.accounts import add_business_days, closes_on, is_business_day, month_end
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import (
+    CENT,
     ZERO,
     BilledLine,
     Distribution,
@@ -191,10 +192,12 @@ class Payables:
         extras += [Expense(freight, "FREIGHT", SUPPLY_CHAIN, "freight")] if freight else []
         extras += [Expense(tax, "TAX", SUPPLY_CHAIN, "tax")] if tax else []
         extras += [Expense(header_difference, "TOLERANCE", SUPPLY_CHAIN, "tolerance")] if header_difference else []
+        # A cent is a line of its own in the cloud; a larger difference is distributed with the first line.
+        is_hidden = abs(header_difference) > CENT
         for place, expense in enumerate(extras, start=len(bills) + 1):
             invoice.lines.append(
                 BilledLine(
-                    line=0 if legacy else place,
+                    line=0 if legacy else 1 if is_hidden and expense.line_type == "tolerance" else place,
                     line_type=expense.line_type,
                     order_line=None,
                     quantity=ZERO,
@@ -205,6 +208,7 @@ class Payables:
                     accrual_amount=ZERO,
                     role=expense.role,
                     department=expense.department,
+                    is_shown=not (is_hidden and expense.line_type == "tolerance"),
                 )
             )
         invoice.amount = sum((line.amount for line in invoice.lines if not line.is_discarded), ZERO)

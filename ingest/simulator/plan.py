@@ -39,6 +39,15 @@ LEAD_DAYS: dict[str, int] = {
     "M3-05": 70,
     "M3-06": 26,
     "M3-07": 22,
+    "M3-03": 16,
+    "M3-04": 16,
+    "M3-14": 30,
+    "M3-15": 14,
+    "M3-16": 48,
+    "AS-01": 13,
+    "AS-02": 12,
+    "AS-03": 14,
+    "PA-02": 5,
     "GL-02": 8,
     "GL-05": 8,
     "GL-07": 3,
@@ -135,6 +144,18 @@ FLOORS |= {
     ("INT-02", False, "exact"): 4,
     ("INT-02", False, "several parts"): 3,
     ("UI-02", False, "returned"): 3,
+}
+FLOORS |= {
+    **{("PA-02", True, name): 2 for name in ("rejected", "backordered", "price", "quantity", "substituted", "unit")},
+    **{("AS-01", True, name): 3 for name in ("short", "more", "lost")},
+    **{("AS-02", True, name): 4 for name in ("too much", "cancelled")},
+    **{("AS-03", True, name): 4 for name in ("late", "forgotten")},
+    **{("M3-10", True, name): 6 for name in ("header", "810")},
+    **{("M3-13", True, name): 3 for name in ("supplier 0", "supplier 1", "site 2")},
+    **{("M3-14", True, name): 4 for name in ("overspent", "expired")},
+    **{("CP-02", True, name): 4 for name in ("dearer", "cheaper")},
+    **{("CP-04", True, name): 4 for name in ("expired agreement named", "price of an expired one")},
+    **{("MDM-13", True, name): 4 for name in ("ten times", "a tenth")},
 }
 DEFECT_FLOOR = 6
 NEAR_MISS_FLOOR = 2

@@ -1,23 +1,20 @@
 """Purchase to pay in both ERPs, day by day.
 
 Here: `Purchasing`, which puts the parts together and runs their day.
-Not here: the parts (ordering, fulfilment, implants, receiving, payables), the rows of the two ERPs (legacy, cloud), the
-journals (ledger), stock quantities and averages (stock).
+Not here: the parts (ordering, fulfilment, services, implants, receiving, payables), the rows of the two ERPs (legacy,
+cloud), the journals (ledger), stock quantities and averages (stock).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from functools import partial
+from datetime import date, datetime
 
 from ingest.simulator.chance import Chance
 from ingest.simulator.cloud import CloudErp
 from ingest.simulator.delivery import Outbox
 from ingest.simulator.desk import Desk, at
-from ingest.simulator.documents import cents
-from ingest.simulator.events import ReplenishmentNeed, Site, Supplier, World
+from ingest.simulator.events import ReplenishmentNeed, World
 from ingest.simulator.fulfilment import Fulfilment
 from ingest.simulator.implants import BillOnlyRequest, ImplantOrders
 from ingest.simulator.legacy import LegacyErp
@@ -25,12 +22,11 @@ from ingest.simulator.ordering import Ordering
 from ingest.simulator.payables import Payables
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.receiving import Receiving
+from ingest.simulator.services import Services
 from ingest.simulator.stock import CENTRE, Stock
 from ingest.simulator.transfers import Transfers
 
 __all__ = ["BillOnlyRequest", "Purchasing"]
-
-SERVICES = ("EQUIPMENT MAINTENANCE", "STERILIZER SERVICE", "LINEN SERVICE")
 
 
 class Purchasing:
@@ -53,7 +49,7 @@ class Purchasing:
             self.ordering.transfers = self.transfers
             for writer in self.desk.writers.values():
                 writer.transfers = self.transfers
-        self._services_opened = False
+        self.services = Services(self.desk, self.ordering, self.payables)
 
     def opening(self, d: date) -> None:
         """Set up masters in both ERPs on the evening of `d`, the day before the first business date."""
@@ -62,8 +58,7 @@ class Purchasing:
 
     def morning(self, d: date) -> None:
         """Run the business of `d` that is due: orders at 06:00, receipts, invoices, payments."""
-        if not self._services_opened:
-            self._open_services(d)
+        self.services.morning(d)
         self.ordering.order_waiting(d)
         self.ordering.departments_ask(d)
         self.transfers.morning(d)
@@ -83,30 +78,3 @@ class Purchasing:
         self.implants.accrue(d)
         for writer in self.desk.writers.values():
             writer.close_day(d)
-
-    def _open_services(self, d: date) -> None:
-        """Each site opens its service orders: two billed monthly, one in instalments."""
-        self._services_opened = True
-        world = self.desk.world
-        providers = [supplier for supplier in world.suppliers.values() if supplier.role == "SERVICE"]
-        for site in world.hospitals():
-            serving = [supplier for supplier in providers if self.desk.serves(supplier, site)]
-            if not serving:
-                continue
-            for place, description in enumerate(SERVICES):
-                stream = self.desk.chance.stream("service", site.code, place)
-                supplier = serving[place % len(serving)]
-                opened = d + timedelta(days=2 * place)
-                action = partial(
-                    self._open_service, site, supplier, description, stream.decimal(900, 4200), opened, place
-                )
-                self.desk.schedule(at(opened, 8), action)
-
-    def _open_service(
-        self, site: Site, supplier: Supplier, description: str, monthly: Decimal, opened: date, place: int
-    ) -> None:
-        recurring = place < 2
-        months = 12 if recurring else 3
-        amount = monthly * (months if recurring else Decimal("1.2"))
-        order = self.ordering.service_order(site, supplier, description, cents(amount), months, opened)
-        self.fulfilment.plan_service(order, monthly, opened, recurring)

@@ -36,6 +36,8 @@ class Receiving:
         *,
         automatic: bool = False,
         may_wait: bool = False,
+        announced: Decimal | None = None,
+        expected_on: date | None = None,
     ) -> list[Receipt]:
         """Receive lines of one order under one receipt number, quantities in the order's units.
 
@@ -44,6 +46,8 @@ class Receiving:
             moment: when it was keyed.
             automatic: made by the system for a bill-only order (Q94).
             may_wait: the receipt may stay unreleased until the next day (Q92).
+            announced: what the ship notice says of the one line, where it is not what arrived.
+            expected_on: the day that the ship notice names, where it is not today.
         """
         desk = self.desk
         order = deliveries[0][0].order
@@ -70,6 +74,8 @@ class Receiving:
                 shipment_id=None if automatic else shipment,
                 lot=line.lot,
                 in_each=line.each_per_uom != 1 and stream.flag(TYPED_IN_EACH),
+                announced=announced,
+                expected_on=expected_on,
             )
             self._give_ids(receipt)
             if not legacy and not automatic and stream.flag(PUT_AWAY_LATER) and tomorrow.month == moment.month:

@@ -20,11 +20,14 @@ from ingest.simulator.oracle.control_accounts import ControlAccountRules
 from ingest.simulator.oracle.cut_off import CutOffRules
 from ingest.simulator.oracle.docket import Book, Entity, Finding
 from ingest.simulator.oracle.feeds import FeedRules
+from ingest.simulator.oracle.invoices import InvoiceRules
 from ingest.simulator.oracle.journals import JournalRules
 from ingest.simulator.oracle.master_data import MasterDataRules
+from ingest.simulator.oracle.order_lines import OrderLineRules
 from ingest.simulator.oracle.orders import OrderRules
 from ingest.simulator.oracle.payables import PayableRules
 from ingest.simulator.oracle.stock import StockRules
+from ingest.simulator.oracle.supplier_documents import SupplierDocumentRules
 from ingest.simulator.oracle.usage import UsageRules
 from ingest.simulator.oracle.view import View
 
@@ -42,8 +45,8 @@ RULES = (
     "UI-01", "UI-02", "UI-05", "UI-06",
     "UC-01", "UC-02", "UC-03", "UC-04", "UC-05", "UC-06", "UC-08", "UC-10", "UC-12", "UC-13",
     "BO-01", "BO-02", "BO-03", "BO-07",
-    "CP-01", "CP-02", "CP-04", "CP-08",
-    "M3-01", "M3-02", "M3-05", "M3-06", "M3-07",
+    "CP-01", "CP-02", "CP-04", "CP-08", "PA-02", "AS-01", "AS-02", "AS-03",
+    "M3-01", "M3-02", "M3-03", "M3-04", "M3-05", "M3-06", "M3-07", "M3-10", "M3-13", "M3-14", "M3-15", "M3-16",
     "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-10", "GL-13", "GL-14",
     "MDM-01", "MDM-13",
     "STK-01", "STK-02", "STK-04",
@@ -68,6 +71,9 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     BillOnlyRules(view, book, orders).judge()
     payables = PayableRules(view, book)
     payables.judge()
+    OrderLineRules(view, book, payables).judge()
+    InvoiceRules(view, book, payables).judge()
+    SupplierDocumentRules(view, book, payables).judge()
     batches = Batches(view, book)
     batches.judge()
     ControlAccountRules(view, book, payables, batches).judge()

@@ -111,6 +111,8 @@ class Deliveries:
             folder = cloud_folder(known_at)
         elif system == "pou":
             folder = inventory_folder(known_at)
+        elif system == "edi":
+            folder = local_date(known_at)
         else:
             folder = nightly_folder(known_at)
         return max(folder, self.start)

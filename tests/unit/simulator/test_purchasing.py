@@ -12,7 +12,10 @@ from ingest.simulator.events import InvoiceLine, PoLine, ReceiptLine, World
 from ingest.simulator.oracle import evaluate
 from tests.unit.simulator.purchasing_trial import Trial, run_trial
 
-PLANTED_BY_VARIANT = ("CP-02", "CP-04", "CP-08", "MDM-13")
+PLANTED_BY_VARIANT = (
+    "CP-02", "CP-04", "CP-08", "AS-02", "AS-03", "M3-03", "M3-04", "M3-10", "M3-13", "M3-14", "M3-15", "M3-16",
+    "MDM-13",
+)  # fmt: skip
 RULES = ("BO-01", "CP-01", "M3-01", "M3-02", "M3-05", "M3-06", "M3-07", "GL-02", "GL-05", *PLANTED_BY_VARIANT)
 ZERO = Decimal(0)
 
