@@ -90,6 +90,14 @@ def simulate(
     sites: Annotated[str | None, typer.Option(help="Sites to simulate, as H1,H5. Default: every one there is.")] = None,
     repull: Annotated[int, typer.Option(min=0, help="Days that nightly extracts send again.")] = 3,
     slots: Annotated[int, typer.Option(min=1, max=24, help="Intraday deliveries a day.")] = 4,
+    pack: Annotated[bool, typer.Option("--gzip", help="Gzip the files that are not zipped already.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the same command was interrupted.")] = False,
+    follow: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, metavar="SECONDS", help="Time-lapse: deliver a day every SECONDS, until all days are delivered."
+        ),
+    ] = None,
 ) -> None:
     """Write the source landscape's deliveries and DIR/answer_key/exceptions.csv."""
     from ingest.simulator import simulate as write_deliveries
@@ -114,6 +122,9 @@ def simulate(
             quirks=quirks == "on" if quirks in ("on", "off") else set(quirks.replace(",", " ").split()),
             repull=repull,
             slots=slots,
+            is_packed=pack,
+            is_resumed=resume,
+            seconds_a_day=follow or 0,
             progress=lambda day, done, total: shown.advance("simulate", day.isoformat(), done, total),
             **options,
         )

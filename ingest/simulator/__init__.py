@@ -6,6 +6,8 @@ Not here: what each of them does; nothing of the pipeline is used but the contra
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -50,6 +52,10 @@ def simulate(
     repull: int = 3,
     slots: int = 4,
     progress: Callable[[date, int, int], None] | None = None,
+    *,
+    is_packed: bool = False,
+    is_resumed: bool = False,
+    seconds_a_day: float = 0,
 ) -> SimulationReport:
     """Write the deliveries of `days` folder dates from `start` on below `out`, and their answer key.
 
@@ -65,11 +71,52 @@ def simulate(
         repull: days whose changed rows nightly incremental files send again.
         slots: files of the inventory system a day.
         progress: called after each day with the date, the number of the day and the number of days.
+        is_packed: gzip the files that the contracts do not zip already.
+        is_resumed: go on where an interrupted call with the same arguments stopped. The world is lived through again,
+            the files that are there stay.
+        seconds_a_day: least time that a day takes, for time-lapse.
+
+    Raises:
+        ValueError: the arguments do not fit together, or another world is to be resumed.
     """
     from ingest.simulator.oracle import write_answer_key
 
     started = time.perf_counter()
-    world, rows, written = build_world(out, start, days, scale, seed, defects, quirks, sites, repull, slots, progress)
+    _leave_recipe(
+        out,
+        is_resumed,
+        start=start.isoformat(),
+        days=days,
+        scale=scale,
+        seed=seed,
+        defects=defects,
+        quirks=quirks if isinstance(quirks, bool) else sorted(quirks),
+        sites=list(sites),
+        repull=repull,
+        slots=slots,
+        is_packed=is_packed,
+    )
+
+    def told(d: date, number: int, count: int) -> None:
+        if progress is not None:
+            progress(d, number, count)
+        time.sleep(max(started + number * seconds_a_day - time.perf_counter(), 0))
+
+    world, rows, written = build_world(
+        out,
+        start,
+        days,
+        scale,
+        seed,
+        defects,
+        quirks,
+        sites,
+        repull,
+        slots,
+        told,
+        is_packed=is_packed,
+        is_resumed=is_resumed,
+    )
     findings = write_answer_key(world, out)
     near_misses = sum(1 for finding in findings if finding.near_miss)
     return SimulationReport(
@@ -87,6 +134,23 @@ def simulate(
     )
 
 
+def _leave_recipe(out: Path, is_resumed: bool, **arguments: object) -> None:
+    """Write what the world is made of beside its answer key; what is resumed must be the same.
+
+    Raises:
+        ValueError: the directory holds another world, or none, where one is to be resumed.
+    """
+    made_by = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.rglob("*.py")):
+        made_by.update(module.read_bytes())
+    recipe = json.dumps({**arguments, "made_by": made_by.hexdigest()[:16]}, indent=1)
+    left = out / "answer_key" / "recipe.json"
+    if is_resumed and (not left.exists() or left.read_text(encoding="utf-8") != recipe):
+        raise ValueError(f"{out} holds no part of this world: the arguments or the simulator are not those of {left}")
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text(recipe, encoding="utf-8")
+
+
 def build_world(
     out: Path,
     start: date,
@@ -99,6 +163,9 @@ def build_world(
     repull: int = 3,
     slots: int = 4,
     progress: Callable[[date, int, int], None] | None = None,
+    *,
+    is_packed: bool = False,
+    is_resumed: bool = False,
 ) -> tuple[World, int, int]:
     """Let the world happen and write its deliveries; give the world, the rows and the bytes written."""
     from ingest.simulator.census import Census
@@ -125,7 +192,7 @@ def build_world(
     share = sum(SITES[site].volume_share for site in sites if site in SITES)
     plan = DefectPlan(world, chance, defects, quirks, CASES_PER_YEAR / 365 * share * scale * days)
     masters = build_masters(world, chance, plan, scale, sites)
-    outbox = Outbox(out, world, plan, chance, slots=slots, repull=repull)
+    outbox = Outbox(out, world, plan, chance, slots=slots, repull=repull, is_packed=is_packed, is_resumed=is_resumed)
     stock = Stock(world, outbox, plan, chance)
     purchasing = Purchasing(world, stock, outbox, plan, chance)
     charging = Charging(world, masters, outbox, plan, chance)

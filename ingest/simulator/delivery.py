@@ -8,6 +8,7 @@ Not here: anything about the business behind a row.
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import zipfile
@@ -259,9 +260,31 @@ class Outbox:
     """
 
     def __init__(
-        self, out: Path, world: World, plan: DefectPlan, chance: Chance, slots: int = 4, repull: int = 3
+        self,
+        out: Path,
+        world: World,
+        plan: DefectPlan,
+        chance: Chance,
+        slots: int = 4,
+        repull: int = 3,
+        is_packed: bool = False,
+        is_resumed: bool = False,
     ) -> None:
+        """Bind the world.
+
+        Args:
+            out: landing directory.
+            world: where what was delivered is noted.
+            plan: which files have which faults.
+            chance: where they are drawn from.
+            slots: files of the inventory system a day.
+            repull: days whose changed rows nightly incremental files send again.
+            is_packed: gzip what the contracts do not zip already.
+            is_resumed: leave the files that are there as they are: the same world wrote them.
+        """
         self.out = out
+        self.is_packed = is_packed
+        self.is_resumed = is_resumed
         self.world = world
         self.plan = plan
         self.chance = chance
@@ -468,7 +491,8 @@ class Outbox:
             for document in source(d):
                 if not self.world.start <= document.folder <= self.world.end:
                     continue
-                self._write(document.path, document.content)
+                path = self._named(document.path)
+                self._write(path, document.content)
                 self.rows_written += document.rows
                 self.world.files.append(
                     DeliveredFile(
@@ -476,8 +500,8 @@ class Outbox:
                         extract=document.extract,
                         folder_date=document.folder,
                         slot=document.slot,
-                        name=document.path.rsplit("/", 1)[-1],
-                        path=document.path,
+                        name=path.rsplit("/", 1)[-1],
+                        path=path,
                         rows=document.rows,
                         stated_rows=document.rows if document.stated_rows is None else document.stated_rows,
                         content_hash=hashlib.sha256(document.content).hexdigest(),
@@ -533,7 +557,7 @@ class Outbox:
                 content = self._content(extract, self._rows_of(system, folder, "", name))
             else:
                 content = self._content(extract, self._window(extract, folder), self._block_window(extract, folder))
-            path = f"{system}/{folder:%Y%m%d}/{name}.csv"
+            path = self._named(f"{system}/{folder:%Y%m%d}/{name}.csv")
             stated = self._deliver(extract, content, folder, None, path)
             if stated is not None:
                 entries.append((name, stated[0], stated[1]))
@@ -606,7 +630,7 @@ class Outbox:
 
     def _deliver_pou(self, extract: Extract, content: Content, d: date, slot: str) -> None:
         path = f"pou/{d:%Y%m%d}/{extract.name}_{d:%Y%m%d}_{slot}.csv"
-        stated = self._deliver(extract, content, d, slot, path)
+        stated = self._deliver(extract, content, d, slot, self._named(path))
         if stated is not None:
             self._write(path.removesuffix(".csv") + ".ctl", f"rows={stated[0]};sum_qty={stated[1]}\n".encode())
 
@@ -745,8 +769,7 @@ class Outbox:
             packed = packed[: len(packed) * 3 // 5]
             rows = 0 if extract.system == "erp_fusion" else max(packed.count(b"\n") - 1, 0)
         if fault in ("count", "total", "truncated"):
-            base = path.rsplit("/", 1)[-1]
-            name = f"{slot}/{base}" if extract.system == "erp_fusion" else base
+            name = _file_name(extract, slot, path)
             self.plan.note(
                 "INT-02", f"feed={extract.system}.{extract.name}|date={folder}|file={name}", "SYS", False, fault
             )
@@ -767,8 +790,7 @@ class Outbox:
         digest: str,
     ) -> None:
         rows, stated, matches, truncated = counts
-        base = path.rsplit("/", 1)[-1]
-        name = f"{slot}/{base}" if extract.system == "erp_fusion" else base
+        name = _file_name(extract, slot, path)
         repeats = extract.load == "incremental" and self._last_digest.get((extract.system, extract.name)) == digest
         self.rows_written += rows
         self.world.files.append(
@@ -812,6 +834,7 @@ class Outbox:
     def _fault(self, extract: Extract, content: Content, folder: date, path: str) -> str | None:
         """The fault of this file: count, total, truncated, missing, or none."""
         feed = (extract.system, extract.name)
+        path = path.removesuffix(".gz")  # the same files fail, packed or not
         if folder <= self.world.start + timedelta(days=1) or content.rows == 0:
             return None
         today = self.chance.stream("faulty feeds", folder)
@@ -852,10 +875,11 @@ class Outbox:
             content = older[-1][2]
             slot = f"{int(self.pou_slots[len(self.pou_slots) // 2][:2]):02d}17"
             path = f"pou/{d:%Y%m%d}/{name}_{d:%Y%m%d}_{slot}.csv"
-            self._write(path, content.parts[0])
+            self._write(self._named(path), content.parts[0])
             self._write(
                 path.removesuffix(".csv") + ".ctl", f"rows={content.rows};sum_qty={content.quantity}\n".encode()
             )
+            path = self._named(path)
             self._record(extract, content, d, slot, path, (content.rows, content.rows, True, False), content.digest())
             key = f"feed=pou.{name}|date={d}|file={path.rsplit('/', 1)[-1]}"
             self.plan.note("INT-03", key, "SYS", False, "file of the day before again")
@@ -873,10 +897,28 @@ class Outbox:
         self.plan.note("INT-03", key, "SYS", False, "window of an older run again")
         return older[-1][2]
 
+    def _named(self, path: str) -> str:
+        """The path of a file that the contracts do not zip, as it is delivered; manifests stay as they are."""
+        return path + ".gz" if self.is_packed and not path.endswith(".json") else path
+
     def _write(self, path: str, payload: bytes) -> None:
         target = self.out / path
+        if self.is_resumed and target.exists():
+            self.bytes_written += target.stat().st_size
+            return
         if target.parent not in self._folders:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._folders.add(target.parent)
-        target.write_bytes(payload)
+        if path.endswith(".gz"):
+            payload = gzip.compress(payload, mtime=0)
+        # A reader of the directory, or a run that goes on after an interruption, never sees half a file.
+        draft = target.with_name(target.name + ".tmp")
+        draft.write_bytes(payload)
+        draft.replace(target)
         self.bytes_written += len(payload)
+
+
+def _file_name(extract: Extract, slot: str | None, path: str) -> str:
+    """Name of a file as keys of INT rules write it."""
+    base = path.rsplit("/", 1)[-1]
+    return f"{slot}/{base}" if extract.system == "erp_fusion" else base
