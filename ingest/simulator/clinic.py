@@ -38,7 +38,7 @@ from ingest.simulator.masters import FIRST_NAMES, LAST_NAMES, Masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.purchasing import BillOnlyRequest
 from ingest.simulator.records import Line, Patient, Performed, PlannedCase
-from ingest.simulator.stock import Scan, Stock
+from ingest.simulator.stock import HANDHELD, Scan, Stock
 
 CASES_PER_YEAR = 132_000
 WEEKDAY_WEIGHTS = (1.3, 1.32, 1.3, 1.32, 1.26, 0.3, 0.2)
@@ -1504,7 +1504,7 @@ class Clinic:
                     at + timedelta(hours=stream.integer(5, 70)) if self.plan.quirk("Q55", site, d, share=0.06) else None
                 )
                 if posted is None or posted.astimezone(CHICAGO).date() <= self.world.end:
-                    self.stock.use(Scan(site, home.location_id, item, ONE, at, posted_at=posted))
+                    self.stock.use(Scan(site, home.location_id, item, ONE, at, posted_at=posted, terminal=HANDHELD))
             trials = self.masters.unmapped_pou
             if trials and self.plan.wants("MDM-01", True, site, d, "pou"):
                 item = self.world.items[stream.pick(trials)]

@@ -1,8 +1,8 @@
 """The outbox: writes rows to delivery files as the contracts say, day by day.
 
 Here: formats by column type, distribution of rows to folders and slots, re-pulls and overlapping windows, manifests,
-trailers and zips, and the faults of deliveries themselves (INT-02, INT-03, Q101, Q107, Q127).
-Not here: anything about the business behind a row.
+trailers and zips, and content that is delivered twice (INT-03).
+Not here: anything about the business behind a row, which other faults a file has (feed_faults).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import yaml
 
 from ingest.simulator.chance import Chance
 from ingest.simulator.events import DeliveredFile, World
+from ingest.simulator.feed_faults import Content, FeedFaults
 from ingest.simulator.plan import DefectPlan
 
 if TYPE_CHECKING:
@@ -44,36 +45,6 @@ RowsFunction = Callable[[date], Iterable[Row] | None]
 ColumnsFunction = Callable[[date], Mapping[str, "pl.Series | str"]]
 FrameFunction = Callable[[date], "pl.DataFrame"]
 
-# Extracts that no judged rule reads: their files may be refused or go missing without a consequence elsewhere.
-HARMLESS: tuple[tuple[str, str], ...] = (
-    ("ehr", "OR_LOG_CASE_TIMES"),
-    ("ehr", "OR_LOG_ALL_SURG"),
-    ("ehr", "OR_SPLY_LOC_INFO"),
-    ("ehr", "OR_IMP_IMPLANT"),
-    ("hb", "CLAIM_CODES"),
-    ("hb", "HSP_ACCT_STOP_BILL"),
-    ("erp_fusion", "INV_TXN_TYPES"),
-    ("erp_fusion", "BUSINESS_UNITS"),
-)
-# Extracts whose stated counts may be wrong: the file itself is whole and is loaded.
-MISCOUNTED: tuple[tuple[str, str], ...] = (
-    ("ehr", "OR_CASE"),
-    ("ehr", "OR_LOG"),
-    ("hb", "HSP_TRANSACTIONS"),
-    ("hb", "CDM_PRICE"),
-    ("erp_lawson", "ITEMLOC"),
-    ("erp_lawson", "APINVOICE"),
-    ("erp_fusion", "PO_LINES"),
-    ("erp_fusion", "RCV_TRANSACTIONS"),
-    ("pou", "onhand"),
-    ("pou", "item"),
-)
-RELEASE_COLUMNS: dict[str, str] = {
-    "PO_LINES": "PoLineWorkOrderSubType",
-    "INV_TRANSACTIONS": "InventoryTransactionPEOShipmentReference",
-    "AP_INVOICE_HEADERS": "ApInvoicesTaxationCountryCode",
-    "ITEMS": "ItemBasePEOSubstanceClass",
-}
 # Quantity that a trailer of the inventory system adds up.
 TRAILER_QUANTITY = {"txn": "qty", "onhand": "qty_each", "case_usage": "qty_each", "count": "counted_each"}
 
@@ -115,22 +86,6 @@ class Bucket:
     rows: dict[tuple[str, ...], tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)
     events: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
     blocks: list[tuple[datetime, pl.DataFrame]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The bytes of a file before packing: parts (one unless zipped), with their row counts."""
-
-    parts: tuple[bytes, ...]
-    rows: int
-    quantity: str = "0"
-
-    def digest(self) -> str:
-        """SHA-256 of the uncompressed content."""
-        digest = hashlib.sha256()
-        for part in self.parts:
-            digest.update(part)
-        return digest.hexdigest()
 
 
 def _strftime_format(pattern: str) -> str:
@@ -293,6 +248,7 @@ class Outbox:
             "2359" if minute == 1440 else f"{minute // 60:02d}{minute % 60:02d}"
             for minute in (round(1440 * number / slots) for number in range(1, slots + 1))
         )
+        self._faults = FeedFaults(world, plan, chance)
         self._pending: dict[tuple[str, date, str], dict[str, Bucket]] = {}
         self._snapshots: dict[tuple[str, str], RowsFunction] = {}
         self._documents: list[DocumentsFunction] = []
@@ -654,7 +610,7 @@ class Outbox:
                     if content is None:
                         continue
                 else:
-                    content = self._content(extract, rows, blocks, release=self._released(extract, day))
+                    content = self._content(extract, rows, blocks)
                     if content.rows:
                         self._remember(extract, day, slot, content)
             path = f"erp_fusion/{day:%Y%m%d}/{slot}/{name}.zip"
@@ -684,17 +640,6 @@ class Outbox:
         ]
         return [frame for _, frame in sent]
 
-    def _released(self, extract: Extract, day: date) -> str | None:
-        """The column that the quarterly release added, from the third weekend of February, May, August and November."""
-        column = RELEASE_COLUMNS.get(extract.name)
-        if column is None or not self.plan.shows("Q101"):
-            return None
-        releases = []
-        for month in (2, 5, 8, 11):
-            first = date(day.year, month, 1)
-            releases.append(first + timedelta(days=(5 - first.weekday()) % 7 + 14))
-        return column if any(self.world.start < release <= day for release in releases) else None
-
     # ---------------------------------------------------------------------------------------------------- rendering
 
     def _content(
@@ -702,15 +647,10 @@ class Outbox:
         extract: Extract,
         rows: list[tuple[str, ...]],
         blocks: Sequence[pl.DataFrame] = (),
-        release: str | None = None,
     ) -> Content:
         names = [column.name for column in extract.columns]
         end = "\r\n" if extract.system == "pou" else "\n"
         encoding = "cp1252" if extract.system == "erp_lawson" else "utf-8"
-        if release is not None:
-            middle = len(names) // 2
-            names = [*names[:middle], release, *names[middle:]]
-            rows = [(*cells[:middle], "", *cells[middle:]) for cells in rows]
         halves = [rows]
         if extract.system == "erp_fusion" and len(rows) > 30 and self.plan.shows("Q107"):
             middle = len(rows) * 2 // 3
@@ -749,10 +689,14 @@ class Outbox:
     ) -> tuple[int, str] | None:
         """Write one file with its faults, if any; give the row count and the total that its manifest states."""
         feed = (extract.system, extract.name)
+        content = self._faults.thinned(*feed, self._faults.shaped(*feed, content, folder), folder)
         packed = self._packed(extract, content)
-        fault = self._fault(extract, content, folder, path)
+        heals = extract.load == "snapshot" or self.repull > 1
+        fault = self._faults.of(*feed, content, folder, path, heals)
         if fault == "missing":
             return None
+        if fault == "part":
+            self._write(path.removesuffix(".gz") + ".part", packed[:200])
         rows, stated, matches, truncated = content.rows, content.rows, True, False
         total = content.quantity
         if extract.system in ("ehr", "hb", "ref"):
@@ -808,6 +752,8 @@ class Outbox:
                 is_snapshot=extract.load == "snapshot",
                 is_truncated=truncated,
                 repeats_previous_window=repeats and content.rows > 0,
+                columns=content.columns,
+                odd_columns=content.odd_columns,
             )
         )
         self._note_near_misses(extract, content, folder, name, repeats)
@@ -828,32 +774,10 @@ class Outbox:
             if self.plan.wants("INT-02", False, key, folder, "exact"):
                 self.plan.note("INT-02", key, "SYS", True, "exact")
             return
+        if kind == "header only" and self.plan.wants("INT-01", False, key, folder, kind):
+            self.plan.note("INT-01", f"feed={extract.system}.{extract.name}|date={folder}", "SYS", True, kind)
         if self.plan.wants("INT-03", False, key, folder, kind):
             self.plan.note("INT-03", key, "SYS", True, kind)
-
-    def _fault(self, extract: Extract, content: Content, folder: date, path: str) -> str | None:
-        """The fault of this file: count, total, truncated, missing, or none."""
-        feed = (extract.system, extract.name)
-        path = path.removesuffix(".gz")  # the same files fail, packed or not
-        if folder <= self.world.start + timedelta(days=1) or content.rows == 0:
-            return None
-        today = self.chance.stream("faulty feeds", folder)
-        if feed == today.pick(MISCOUNTED) and content.rows > 1:
-            for variant in ("count", "total"):
-                if variant == "total" and extract.system == "erp_lawson":
-                    continue
-                if self.plan.wants("INT-02", True, path, folder, variant):
-                    return variant
-        heals = extract.load == "snapshot" or self.repull > 1
-        if feed in HARMLESS and heals and folder < self.world.end:
-            unlucky = feed == today.pick(HARMLESS) and content.rows > 5
-            if unlucky and self.plan.wants("INT-02", True, path, folder, "truncated"):
-                return "truncated"
-            if extract.system != "erp_fusion" and self.plan.quirk("Q127", "missing", path):
-                return "missing"
-        if self.plan.quirk("Q127", "part", path, share=0.001):
-            self._write(path + ".part", self._packed(extract, content)[:200])
-        return None
 
     def _remember(self, extract: Extract, day: date, slot: str, content: Content) -> None:
         if extract.system == "pou" and extract.name != "count":

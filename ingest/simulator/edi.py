@@ -643,7 +643,7 @@ class SupplierMessages:
             ends = (BUYER_ID, application) if is_out else (application, BUYER_ID)
             sets = tuple(self._finished(due, due.build()) for due in dues)
             groups.append(FunctionalGroup(self._numbers.next("group", sender[1]), *ends, sets))
-        if self.plan.quirk("Q112", "gap", sender[1], batch[-1].at, kind):
+        if self.plan.defects and self.plan.quirk("Q112", "gap", sender[1], batch[-1].at, kind):
             self._numbers.next("interchange", sender[1])
         control = self._numbers.next("interchange", sender[1])
         marks = buyer_marks() if is_out else partner.marks

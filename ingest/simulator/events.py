@@ -806,6 +806,8 @@ class DeliveredFile:
     is_snapshot: bool
     is_truncated: bool
     repeats_previous_window: bool  # by design of the extract: the same window as the date or slot before
+    columns: tuple[str, ...] = ()  # header, where it is not that of the contract
+    odd_columns: tuple[str, ...] = ()  # columns whose cells are of another type than the contract says
 
 
 @dataclass(frozen=True, slots=True)

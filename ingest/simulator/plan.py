@@ -59,6 +59,9 @@ LEAD_DAYS: dict[str, int] = {
     "STK-02": 3,
     "STK-04": 12,
     "STK-08": 5,
+    "INT-01": 3,
+    "INT-05": 2,
+    "INT-07": 4,
 }
 
 # Share of cases (or of what is nearest to them) that carry a defect of the rule in a large world, by variant.
@@ -136,6 +139,11 @@ FLOORS |= {
     ("GL-07", True, "invoice erp_fusion"): 3,
     ("GL-07", True, "receipt"): 2,
     ("GL-10", True, "reference altered"): 3,
+    ("INT-01", True, ""): 5,
+    ("INT-05", True, "OR_SPLY_LOC_INFO"): 2,
+    ("INT-05", True, "ITEM_CATEGORIES"): 2,
+    ("INT-05", False, "OR_SPLY_LOC_INFO"): 1,
+    ("INT-05", False, "ITEM_CATEGORIES"): 1,
     ("GL-14", True, "not rolled forward"): 2,
     ("UC-10", False, "on the day"): 3,
     ("UC-10", False, "day 00"): 3,

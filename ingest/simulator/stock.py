@@ -39,6 +39,7 @@ LATE_MOVES = 0.1  # share of the evenings of a site with an MMIS (Q76)
 ONE_LINE = Decimal(3)  # most EACH of a lot that one line on paper is taken for
 FIVE_PLACES = Decimal("0.00001")
 STORE_DEPARTMENT = "8020"
+HANDHELD = "T2"
 CENTRE = "CDC"
 CENTRE_SHARE = 0.62  # of a storeroom's items come from the distribution centre (landscape 7.1)
 ORDER_PATIENCE = timedelta(days=25)  # an order that never arrives stops counting as on order
@@ -100,6 +101,7 @@ class Scan:
     in_boxes: bool = False
     posted_at: datetime | None = None  # later than usual when the device was offline or a person keys it
     expiry_text: str | None = None  # as scanned, when it differs from the lot's date
+    terminal: str = "T1"  # of the location: the fixed one, or T2, a handheld that may be offline
     account: str | None = None  # hospital account of the patient
     keeps_case: bool = False  # the case number is keyed for sure (MMIS)
 
@@ -146,6 +148,7 @@ class Stock:
         self._carried: dict[str, list[int]] = {}
         self._on_order: dict[tuple[str, int], list[tuple[datetime, Decimal]]] = {}
         self._sequence: dict[str, int] = {}
+        self._uploaded: dict[str, datetime] = {}  # location -> last upload of its handheld
         self._item_of: dict[str, Item] = {}
         self._recorded: dict[tuple[str, str, str], Decimal] = {}
         self._counted: dict[tuple[str, str], datetime] = {}
@@ -852,6 +855,7 @@ class Stock:
                 self._replenish_from_store(location.site, store, location, item, quantity, at)
         for site in self.world.sites:
             self._move_late(site, d)
+            self._open_door(site, d)
             self._count(site, d)
             if d.weekday() == 4:
                 self._expire(site, d)
@@ -883,6 +887,24 @@ class Stock:
             if stream.flag(0.2 if self.plan.shows("Q90") else 0):
                 return self.clock(site.code, d + timedelta(days=1), 0, stream.integer(5, 40))
         return self.clock(site.code, d, 18, 30)
+
+    def _open_door(self, site: str, d: date) -> None:
+        """A cabinet is opened and nothing taken; now and then the row comes out on the next morning only (INT-07)."""
+        cabinets = [place for place in self._levels if place[0].startswith(f"{site}-CAB")]
+        if not cabinets or self.world.sites[site].stock_system != "pou":
+            return
+        location_id, item_key = self.chance.stream("door", site, d).pick(cabinets)
+        at, posted = self.clock(site, d, 7, 40), None
+        late = d < self.world.end and self.plan.wants("INT-07", False, site, d, "late row")
+        if late:
+            posted = self.clock(site, d + timedelta(days=1), 5, 20)
+        opened = self._record(
+            Scan(site, location_id, self.world.items[item_key], ZERO, at, posted_at=posted), "NULL_TXN", ZERO
+        )
+        if late:
+            device, number = opened.txn_id.rsplit("-", 1)
+            key = f"feed=pou.txn|source={device}|gap={int(number)}-{int(number)}"
+            self.plan.note("INT-07", key, site, True, "row came on the next morning")
 
     def _count(self, site: str, d: date) -> None:
         stream = self.chance.stream("count", site, d)
@@ -1178,8 +1200,9 @@ class Stock:
         self._documents += 1
         return f"{prefix}{self._documents:08d}"
 
-    def _device(self, location: Location) -> str:
-        return f"{location.pou_code}-T1"
+    @staticmethod
+    def _device(location: Location, terminal: str = "T1") -> str:
+        return f"{location.pou_code}-{terminal}"
 
     def _record(
         self,
@@ -1201,9 +1224,14 @@ class Stock:
         location = self.world.locations[scan.location_id]
         item = scan.item
         number = scan.pou_item_no or self.number(scan.site, item)
-        txn_id = self._txn_id(scan.site, location)
+        txn_id = self._txn_id(scan.site, location, scan.terminal)
         stream = self.chance.stream("scan", txn_id)
         posted_at = scan.posted_at or scan.at + timedelta(seconds=stream.integer(40, 600))
+        if scan.terminal == HANDHELD:
+            # What a handheld holds back goes out in order, so an offline one leaves no gap (Q55).
+            posted_at = self._uploaded[location.location_id] = max(
+                posted_at, self._uploaded.get(location.location_id, posted_at)
+            )
         happened_at = (scan.at + self._drift(location, scan.at)).astimezone(self.world.sites[scan.site].clock)
         case_typed = scan.case_typed
         if self.materials is not None and not self.materials.names_case(scan):
@@ -1276,14 +1304,14 @@ class Stock:
             self._emit(scan, moved, location, stream.integer(1, 40))
         return moved
 
-    def _txn_id(self, site: str, location: Location) -> str:
+    def _txn_id(self, site: str, location: Location, terminal: str) -> str:
         """The next number of the device, or of the MMIS database."""
         if self.materials is not None and self.materials.keeps(site):
             return self.materials.next_number(site)
-        device = self._device(location)
+        device = self._device(location, terminal)
         sequence = self._sequence.get(device, 100) + 1
-        if self.plan.quirk("Q56", "gap", device, sequence, share=0.004):
-            sequence += 1
+        if self.plan.defects and self.plan.quirk("Q56", "gap", device, sequence, share=0.004):
+            sequence += self.chance.stream("lost rows", device, sequence).integer(1, 3)
         self._sequence[device] = sequence
         return f"{device}-{sequence:09d}"
 
@@ -1347,7 +1375,7 @@ class Stock:
         row: dict[str, Value] = {
             "txn_id": moved.txn_id,
             "txn_seq": int(moved.txn_id.rsplit("-", 1)[1]),
-            "device_id": self._device(location),
+            "device_id": self._device(location, scan.terminal),
             "txn_type": moved.txn_type,
             "site": self.world.sites[scan.site].pou_site,
             "location_code": location.pou_code,

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from ingest.simulator.events import World
+from ingest.simulator.oracle.arrivals import ArrivalRules
 from ingest.simulator.oracle.batches import Batches
 from ingest.simulator.oracle.bill_only import BillOnlyRules
 from ingest.simulator.oracle.charge_audit import ChargeAudit
@@ -50,7 +51,7 @@ RULES = (
     "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-10", "GL-13", "GL-14",
     "MDM-01", "MDM-13",
     "STK-01", "STK-02", "STK-04",
-    "INT-02", "INT-03",
+    "INT-01", "INT-02", "INT-03", "INT-04", "INT-05", "INT-07",
 )  # fmt: skip
 
 __all__ = ["COLUMNS", "RULES", "Finding", "evaluate", "write_answer_key"]
@@ -82,6 +83,7 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     MasterDataRules(view, book).judge()
     StockRules(view, book).judge()
     FeedRules(world, book).judge()
+    ArrivalRules(view, book).judge()
     for planted in world.planted:
         if planted.is_near_miss and planted.rule_id in RULES:
             site = "SYS" if planted.rule_id.startswith(("INT", "MDM")) else planted.site

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,15 +22,27 @@ ALL_SITES = "SYS"
 
 
 @cache
-def _loads(system: str) -> dict[str, str]:
+def _extracts(system: str) -> dict[str, dict[str, Any]]:
     with (CONTRACTS / f"{system}.yaml").open(encoding="utf-8") as file:
-        extracts = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["extracts"]
-    return {name: str(extract["load"]) for name, extract in extracts.items()}
+        extracts: dict[str, dict[str, Any]] = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[
+            "extracts"
+        ]
+    return extracts
+
+
+def loads_of(system: str) -> dict[str, str]:
+    """How the extracts of a system are loaded: snapshot, incremental or event."""
+    return {name: str(extract["load"]) for name, extract in _extracts(system).items()}
+
+
+def columns_of(system: str, extract: str) -> tuple[str, ...]:
+    """Columns of an extract as its contract lists them."""
+    return tuple(_extracts(system)[extract]["columns"])
 
 
 def load_of(system: str, extract: str) -> str:
     """How an extract is loaded: snapshot, incremental or event."""
-    return _loads(system)[extract]
+    return str(_extracts(system)[extract]["load"])
 
 
 def feed_of(file: DeliveredFile) -> str:

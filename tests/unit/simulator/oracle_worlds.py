@@ -609,13 +609,14 @@ class Tiny:
 
     def file(self, day: date, content: str, system: str = "pou", extract: str = "txn", **changes: object) -> None:
         name = changes.pop("name", f"{extract}_{day:%Y%m%d}_0600.csv")
+        folder = changes.pop("path_parts", "")
         values: dict[str, object] = {
             "system": system,
             "extract": extract,
             "folder_date": day,
             "slot": None,
             "name": name,
-            "path": f"{system}/{day:%Y%m%d}/{name}",
+            "path": "/".join(part for part in (system, f"{day:%Y%m%d}", str(folder), str(name)) if part),
             "rows": 3,
             "stated_rows": 3,
             "content_hash": content,
