@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-from ingest.simulator.accounts import is_business_day, month_end, next_business_day
+from ingest.simulator.accounts import is_business_day, month_end
 from ingest.simulator.desk import Desk, at
 from ingest.simulator.documents import ZERO, RequisitionLine, cents
 from ingest.simulator.events import Item, Location, Posting, Site
@@ -24,6 +24,9 @@ LOST_AFTER = timedelta(days=5)
 SETTLEMENT_DAY = 15
 BALANCE = "0000"
 LEAST_LOSS = Decimal(20)
+FIVE_PLACES = Decimal("0.00001")
+MISHAPS = ("part lost", "lost", "other cost")
+WITHIN = "within a dollar"
 
 
 @dataclass(slots=True, eq=False)
@@ -55,9 +58,11 @@ class TransferLine:
         """Status as the cloud shows it."""
         if self.shipped_at is None:
             return "OPEN"
+        if self.is_closed:
+            return "CLOSED"
         if self.received_at is None:
             return "SHIPPED"
-        return "CLOSED" if self.is_closed or self.received == self.shipped else "PARTIALLY RECEIVED"
+        return "CLOSED" if self.received == self.shipped else "PARTIALLY RECEIVED"
 
 
 @dataclass(slots=True)
@@ -150,21 +155,30 @@ class Transfers:
             movement.posted_at,
         )  # fmt: skip
         self._show(line, moment)
-        arrival = at(next_business_day(moment.date() + timedelta(days=1)), 8, 40)
+        # The centre's own trucks arrive the next day, on Saturdays and holidays too.
+        arrival = at(moment.date() + timedelta(days=1), 8, 40)
         self.desk.schedule(arrival, partial(self._receive, line, arrival))
 
     def _receive(self, line: TransferLine, moment: datetime) -> None:
-        """E16, both halves; a part may be lost on the road (E16a)."""
+        """E16, both halves; goods may be lost on the road (E16a), a hospital may book another cost (GL-09)."""
         desk = self.desk
         assert line.unit_cost is not None
-        quantity = line.shipped
-        late = moment.date() + LOST_AFTER + timedelta(days=2)
-        if line.amount >= LEAST_LOSS and quantity > 1 and desk.plan.wants("GL-09", True, line.number, moment.date()):
+        quantity, amount, unit_cost = line.shipped, line.amount, line.unit_cost
+        mishap = self._mishap(line, moment.date())
+        if mishap in ("part lost", "lost"):
+            late = at(moment.date() + LOST_AFTER + timedelta(days=2), 11)
+            desk.schedule(late, partial(self._write_off, line, late))
+        if mishap == "lost":
+            desk.stock.cancel_order(line.destination.location_id, line.item.key, quantity)
+            return
+        if mishap == "part lost":
             quantity -= Decimal(desk.chance.stream("lost", line.number, line.line).integer(1, int(quantity) - 1))
-            desk.schedule(at(late, 11), partial(self._write_off, line, at(late, 11)))
-        amount = line.amount if quantity == line.shipped else cents(quantity * line.unit_cost)
+            amount = cents(quantity * unit_cost)
+        elif mishap:
+            unit_cost = self._other_cost(line, unit_cost, mishap)
+            amount = cents(quantity * unit_cost)
         movement = desk.stock.take_in(
-            line.site.code, line.destination.location_id, line.item, quantity, amount, line.unit_cost, moment,
+            line.site.code, line.destination.location_id, line.item, quantity, amount, unit_cost, moment,
             line.number, line.line,
         )  # fmt: skip
         self.line_of_movement[movement.txn_id] = line
@@ -179,12 +193,41 @@ class Transfers:
         known = movement.posted_at
         if day == month_end(day) and desk.plan.quirk("Q122", line.number, line.line, share=0.5):
             known = at(day + timedelta(days=1), 0, 40)
+            if desk.plan.wants("GL-09", False, line.number, day, "next period"):
+                self._note(line, True, "the centre posts its half in the next period")
+        claimed = amount if mishap == "part lost" else line.amount
         self._post(
-            CENTRE, "E16", known.astimezone(moment.tzinfo).date(), "DUE_FROM", "IN_TRANSIT", amount, "TO", key, known,
+            CENTRE, "E16", known.astimezone(moment.tzinfo).date(), "DUE_FROM", "IN_TRANSIT", claimed, "TO", key, known,
             line.site.code,
         )  # fmt: skip
         self._owed[(line.site.code, day.replace(day=1))] += amount
         self._show(line, moment)
+
+    def _mishap(self, line: TransferLine, d: date) -> str:
+        """What goes wrong with a delivery, if the plan wants something to."""
+        if line.amount < LEAST_LOSS:
+            return ""
+        for variant in MISHAPS:
+            if variant == "part lost" and line.shipped < 2:
+                continue
+            if self.desk.plan.wants("GL-09", True, line.number, d, variant):
+                self._note(line, False, variant)
+                return variant
+        # A difference within tolerance is still one between what the sites owe each other.
+        if self.desk.plan.defects and self.desk.plan.wants("GL-09", False, line.number, d, WITHIN):
+            self._note(line, True, WITHIN)
+            return WITHIN
+        return ""
+
+    def _other_cost(self, line: TransferLine, unit_cost: Decimal, mishap: str) -> Decimal:
+        if mishap == WITHIN:
+            return unit_cost + (Decimal("0.60") / line.shipped).quantize(FIVE_PLACES)
+        factor = self.desk.chance.stream("other cost", line.number, line.line).decimal(1.1, 1.4)
+        return (unit_cost * factor + 2 / line.shipped).quantize(FIVE_PLACES)
+
+    def _note(self, line: TransferLine, is_near_miss: bool, reason: str) -> None:
+        key = f"transfer={line.number}|line={line.line}"
+        self.desk.plan.note("GL-09", key, line.site.code, is_near_miss, reason)
 
     def _write_off(self, line: TransferLine, moment: datetime) -> None:
         """E16a: what did not arrive within five days."""

@@ -29,6 +29,7 @@ from ingest.simulator.oracle.orders import OrderRules
 from ingest.simulator.oracle.payables import PayableRules
 from ingest.simulator.oracle.stock import StockRules
 from ingest.simulator.oracle.supplier_documents import SupplierDocumentRules
+from ingest.simulator.oracle.transfers import TransferRules
 from ingest.simulator.oracle.usage import UsageRules
 from ingest.simulator.oracle.view import View
 
@@ -48,7 +49,7 @@ RULES = (
     "BO-01", "BO-02", "BO-03", "BO-07",
     "CP-01", "CP-02", "CP-04", "CP-08", "PA-02", "AS-01", "AS-02", "AS-03",
     "M3-01", "M3-02", "M3-03", "M3-04", "M3-05", "M3-06", "M3-07", "M3-10", "M3-13", "M3-14", "M3-15", "M3-16",
-    "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-10", "GL-13", "GL-14",
+    "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-09", "GL-10", "GL-13", "GL-14",
     "MDM-01", "MDM-13",
     "STK-01", "STK-02", "STK-04",
     "INT-01", "INT-02", "INT-03", "INT-04", "INT-05", "INT-07",
@@ -80,6 +81,7 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     ControlAccountRules(view, book, payables, batches).judge()
     JournalRules(view, book).judge()
     CutOffRules(view, book).judge()
+    TransferRules(view, book).judge()
     MasterDataRules(view, book).judge()
     StockRules(view, book).judge()
     FeedRules(world, book).judge()

@@ -117,9 +117,19 @@ def test_the_other_side_stands_in_both_ledgers(built):
     assert strings == {("100", "181000", "101"), ("100", "181000", "105"), ("101", "281000", "100")}
 
 
+def test_halves_that_do_not_agree_are_found_whatever_went_wrong(lossy):
+    fired = {entry.entity_key: entry for entry in evaluate(lossy) if entry.rule_id == "GL-09" and not entry.near_miss}
+    planted = [entry for entry in lossy.planted if entry.rule_id == "GL-09"]
+    assert {entry.reason for entry in planted if not entry.is_near_miss} == {"part lost", "lost", "other cost"}
+    assert set(fired) == {entry.entity_key for entry in planted if not entry.is_near_miss}
+    assert "within a dollar" in {entry.reason for entry in planted if entry.is_near_miss}
+    assert all(entry.facility_id in ("H1", "H5") and entry.impact_amount > 0 for entry in fired.values())
+
+
 def test_what_is_lost_on_the_road_is_written_off(lossy):
     shipped, received = halves(lossy)
     lost = [key for key, movement in received.items() if movement.quantity_each < -shipped[key].quantity_each]
+    lost += sorted(shipped.keys() - received.keys())
     written_off = [posting for posting in lossy.postings if posting.event == "E16a"]
     assert lost
     assert written_off
