@@ -1,11 +1,11 @@
-"""`python -m benchmarks [landing|formats|night]`: run all of them, or the ones named."""
+"""`python -m benchmarks [landing|formats|night|landscape]`: run all of them, or the ones named."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("landing", "formats", "night")
+BENCHMARKS = ("landing", "formats", "night", "landscape")
 
 
 def main() -> None:

@@ -371,8 +371,9 @@ class Ledger:
 
     def _references_of(self, journal: Journal, line: Line, posting: Posting, entry: Entry) -> None:
         if posting.rows is not None:
-            side = 1 if entry.amount == posting.amount else -1
-            journal.bulk_references.append((line.number, posting.subledger, posting.rows, side))
+            if line.is_debit:  # one reference for each row
+                side = 1 if entry.amount == posting.amount else -1
+                journal.bulk_references.append((line.number, posting.subledger, posting.rows, side))
             return
         key = posting.subledger_key
         if posting.subledger == "INV":
