@@ -1,4 +1,4 @@
-"""The simulated landscape: what a month of it takes to write, how many rows it has, whether an analyst would believe it.
+"""The simulated landscape: what a month of it costs, how many rows it has, whether an analyst would believe it.
 
 Eight hospitals and their distribution centre at scale 0.2 over 30 days, with a cut-over and a month end in them. Prints
 seconds and memory, the row versions of each extract beside those of the contracts (where ../shared/contracts is there),
