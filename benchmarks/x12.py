@@ -1,7 +1,8 @@
-"""X12 files: segments a second from bytes to rows, beside pyx12's reader on the same file.
+"""X12 files: segments a second from bytes to rows and to landed Parquet, beside pyx12's reader on the same bytes.
 
-The peer splits the file into segment objects, no more. Suture checks the envelope, puts the elements of every column of
-the contract into columns and, in the second figure, lands them: shape, tokens, hashes, Parquet, ledger.
+The peer splits a file into segment objects, no more. Suture checks the envelope, puts the elements of every column of
+the contract into columns and, in the last figure, lands a night of such files: shape, tokens, hashes, Parquet, ledger.
+Between the two stands a bare way of rows to Parquet: the same reader, its frames as they come, no contract, no hash.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingest.formats.reading import Reading
 
 DAY = date(2026, 4, 30)
 INVOICES = 14_000
 REMITTANCES = 55
+# Files that land together: about 105 MB of each kind.
+NIGHT = {"810": 10, "835": 18}
 FILES = 2_800
 
 
-def invoices(count: int) -> bytes:
+def invoices(count: int, file: int = 0) -> bytes:
     """One interchange of 810 with about 30 segments each, as a distributor sends them."""
     sets = []
     for number in range(count):
@@ -46,14 +53,14 @@ def invoices(count: int) -> bytes:
             f"SAC*C*D240***{number % 5000 + 100}**********FREIGHT~CTT*4~"
         )
         sets.append(f"{body}SE*{body.count('~') + 1}*{number:09d}~")
-    head = _isa("SUPPLIERA", "00401") + "GS*IN*SUPPLIERA*HOSPITAL*20260430*0900*77*X*004010~"
-    return f"{head}{''.join(sets)}GE*{count}*77~IEA*1*000000077~".encode()
+    head = _isa("SUPPLIERA", "00401", 77 + file) + "GS*IN*SUPPLIERA*HOSPITAL*20260430*0900*77*X*004010~"
+    return f"{head}{''.join(sets)}GE*{count}*77~IEA*1*{77 + file:09d}~".encode()
 
 
-def remittances(count: int) -> bytes:
+def remittances(count: int, file: int = 0) -> bytes:
     """Interchanges of one 835 each with 160 claims of four services."""
     out = []
-    for number in range(count):
+    for number in range(file * count, (file + 1) * count):
         claims = "".join(
             f"CLP*{600000000 + number * 1000 + claim}*1*{claim}400.00*{claim}000.00*50.00*12*99{claim:08d}*13*1****470~"
             f"NM1*QC*1*PATIENT*NAME****MI*W{claim:09d}~REF*EA*{claim:08d}~DTM*232*20260402~DTM*233*20260405~"
@@ -107,6 +114,12 @@ def _pyx12(content: bytes) -> int:
 
 def _read(content: bytes, feed: str) -> dict[str, int]:
     """Rows by extract, from the reader alone."""
+    readings = _readings(content, feed)
+    assert not any(reading.bad for reading in readings.values())
+    return {name: reading.frame.height for name, reading in readings.items()}
+
+
+def _readings(content: bytes, feed: str) -> dict[str, Reading]:
     from ingest.contract import load_contracts
     from ingest.formats import x12
     from ingest.formats.reading import Text
@@ -118,11 +131,9 @@ def _read(content: bytes, feed: str) -> dict[str, int]:
         else (contracts["hb"], contracts["hb"].deliveries[1])
     )
     names = delivery.reads[feed] if feed == "810" else delivery.extracts
-    readings = x12.read(
+    return x12.read(
         [Text(0, content, name="bench.edi", extracts=names)], delivery, [system.extracts[name] for name in names]
     )
-    assert not any(reading.bad for reading in readings.values())
-    return {name: reading.frame.height for name, reading in readings.items()}
 
 
 def _expected(content: bytes, feed: str) -> dict[str, int]:
@@ -147,46 +158,96 @@ def _expected(content: bytes, feed: str) -> dict[str, int]:
     }
 
 
-def _land(content: bytes, feed: str, root: Path) -> dict[str, int]:
-    """Rows by extract, file to landed Parquet."""
-    from ingest.clock import AsOf
-    from ingest.run import ingest
+def _content(feed: str, file: int = 0) -> bytes:
+    return invoices(INVOICES, file) if feed == "810" else remittances(REMITTANCES, file)
 
-    system = "edi" if feed == "810" else "hb"
+
+def _deliver(feed: str, root: Path) -> None:
+    """A night of files below `root`."""
     day = DAY.strftime("%Y%m%d")
     folder = root / "landing" / (f"edi/{day}/810" if feed == "810" else f"hb/835/{day}")
     folder.mkdir(parents=True)
-    (folder / ("SUPPLIERA_000000077.edi" if feed == "810" else "PAYER_TRACE.835")).write_bytes(content)
-    report = ingest(root / "landing", root / "home", AsOf.parse(DAY.isoformat()), "bench", systems=[system])
-    return {counts.feed.partition(".")[2]: counts.rows_landed for counts in report.extracts if counts.rows_landed}
+    for number in range(NIGHT[feed]):
+        name = f"SUPPLIERA_{77 + number:09d}.edi" if feed == "810" else f"PAYER_TRACE{number:04d}.835"
+        (folder / name).write_bytes(_content(feed, number))
 
 
-def _peak(step: str, feed: str, file: Path) -> float:
-    """Peak memory of a process that only does the step, in MiB."""
+def _child(step: str, feed: str, root: Path) -> tuple[float, float, float]:
+    """Seconds on the clock and of the processor, and peak memory in MiB, of a process that only does the step."""
     told = subprocess.run(
-        [sys.executable, "-m", "benchmarks.x12", step, feed, str(file)],
+        [sys.executable, "-m", "benchmarks.x12", step, feed, str(root)],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
-    return json.loads(told.stdout.splitlines()[-1])
+    return tuple(json.loads(told.stdout.splitlines()[-1]))
 
 
-def _step(step: str, feed: str, file: Path) -> None:
-    content = file.read_bytes()
-    match step:
-        case "read":
-            _read(content, feed)
-        case "pyx12":
-            _pyx12(content)
-        case "land":
-            with tempfile.TemporaryDirectory() as scratch:
-                _land(content, feed, Path(scratch))
+def _step(step: str, feed: str, root: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        work = {"read": _rows, "bare": _bare, "land": _landed, "pyx12": _peer}[step](feed, root, Path(scratch))
+        clock, processor = _best(work, 1)
     # The peak of getrusage begins with that of the process that started this one; the kernel's own is of this one.
     status = Path("/proc/self/status")
     peak = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
-    print(json.dumps((int(peak[1]) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024))
+    memory = (int(peak[1]) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
+    print(json.dumps([clock, processor, memory]))
+
+
+def _rows(feed: str, root: Path, scratch: Path) -> Callable[[], object]:
+    content = _content(feed)
+    assert _read(content, feed) == _expected(content, feed)
+    return lambda: _read(content, feed)
+
+
+def _peer(feed: str, root: Path, scratch: Path) -> Callable[[], object]:
+    content = _content(feed)
+    _pyx12(content[: content.index(b"~ST*") + 1])
+    return lambda: _pyx12(content)
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted(file for file in (root / "landing").rglob("*") if file.is_file())
+
+
+def _bare(feed: str, root: Path, scratch: Path) -> Callable[[], object]:
+    """The files of a night, one after the other, to rows and as they are to Parquet."""
+    from ingest.coded import plain
+
+    def work() -> None:
+        for number, file in enumerate(_files(root)):
+            for name, reading in _readings(file.read_bytes(), feed).items():
+                plain(reading.frame).write_parquet(
+                    scratch / f"{number}{name}.parquet", compression="zstd", compression_level=1
+                )
+
+    _readings(_orders(1)[0], feed)
+    return work
+
+
+def _landed(feed: str, root: Path, scratch: Path) -> Callable[[], object]:
+    """A night of files to landed Parquet."""
+    from ingest.clock import AsOf
+    from ingest.run import ingest
+
+    system, as_of = "edi" if feed == "810" else "hb", AsOf.parse(DAY.isoformat())
+    # A small file loads what a run loads.
+    (small,) = (file for file in _files(root)[:1])
+    first = scratch / "small" / small.relative_to(root)
+    first.parent.mkdir(parents=True)
+    first.write_bytes(invoices(2) if feed == "810" else remittances(1))
+    ingest(scratch / "small" / "landing", scratch / "warm", as_of, "warm", systems=[system])
+    expected: Counter[str] = Counter()
+    for number in range(NIGHT[feed]):
+        expected.update(_expected(_content(feed, number), feed))
+
+    def work() -> None:
+        report = ingest(root / "landing", scratch / "home", as_of, "bench", systems=[system])
+        rows = {counts.feed.partition(".")[2]: counts.rows_landed for counts in report.extracts if counts.rows_landed}
+        assert rows == expected
+
+    return work
 
 
 def _orders(count: int) -> list[bytes]:
@@ -225,36 +286,33 @@ def _small_files() -> None:
 
 
 def run() -> None:
-    """Print segments a second of both, for invoices and remittances, with peak memory, and small files a second."""
-    for feed, content in (("810", invoices(INVOICES)), ("835", remittances(REMITTANCES))):
+    """Print segments a second of all ways, for invoices and remittances, with peak memory, and small files a second."""
+    for feed, files in NIGHT.items():
+        content = _content(feed)
         segments = content.count(b"~")
-        expected = _expected(content, feed)
-        assert _read(content, feed) == expected
         assert _pyx12(content) == segments
-
-        def land(content: bytes = content, feed: str = feed, expected: dict[str, int] = expected) -> None:
-            with tempfile.TemporaryDirectory() as scratch:
-                assert _land(content, feed, Path(scratch)) == expected
-
-        land()
-        ours = _best(lambda content=content, feed=feed: _read(content, feed), 5)  # type: ignore[misc]
-        peer = _best(lambda content=content: _pyx12(content), 2)  # type: ignore[misc]
-        landed = _best(land, 2)
         with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / "bench"
-            file.write_bytes(content)
-            peaks = {step: _peak(step, feed, file) for step in ("read", "land", "pyx12")}
-        for unit, at in (("s", 0), ("processor second", 1)):
+            _deliver(feed, Path(scratch))
+            runs = {step: [_child(step, feed, Path(scratch)) for _ in range(2)] for step in STEPS}
+        best = {step: tuple(min(each) for each in zip(*told, strict=True)) for step, told in runs.items()}
+        peer = best["pyx12"]
+        for step, (says, is_night) in STEPS.items():
+            count = segments * (files if is_night else 1)
+            clock, processor, memory = best[step]
             print(
-                f"x12 {feed}, {len(content) / 1e6:.1f} MB, segments a {unit}: rows {segments / ours[at]:,.0f}, "
-                f"landed Parquet {segments / landed[at]:,.0f}, pyx12's reader {segments / peer[at]:,.0f}; "
-                f"{peer[at] / ours[at]:.1f} x and {peer[at] / landed[at]:.1f} x"
+                f"x12 {feed}, {files if is_night else 1} x {len(content) / 1e6:.1f} MB, {says}: {count / clock:,.0f} "
+                f"segments/s, {count / clock / (segments / peer[0]):.1f} x pyx12; {count / processor:,.0f} a processor "
+                f"second, {count / processor / (segments / peer[1]):.1f} x; peak memory {memory:,.0f} MiB"
             )
-        print(
-            f"x12 {feed}: peak memory {peaks['read']:.0f} MiB for rows, {peaks['land']:.0f} landed, "
-            f"{peaks['pyx12']:.0f} pyx12"
-        )
     _small_files()
+
+
+STEPS = {
+    "pyx12": ("pyx12's reader", False),
+    "read": ("rows", False),
+    "bare": ("rows to bare Parquet", True),
+    "land": ("landed Parquet", True),
+}
 
 
 if __name__ == "__main__":

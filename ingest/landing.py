@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
     Numbers = NDArray[np.uint32]
 
+ROW_GROUP = 122_880
 # Rows whose hashes are added together.
 _SPAN = 2**15
 
@@ -292,18 +293,19 @@ def write_part(folder: Path, frame: pl.DataFrame, extract: Extract) -> str:
     writing = folder / f"{os.getpid()}.writing{ASIDE}"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         frame = pl.DataFrame(pool.map(written, frame.select(*extract.landed_columns, *META_COLUMNS)))
-    with writing.open("wb") as stream:
+    with writing.open("w+b") as stream, ThreadPoolExecutor(1) as pool:
         frame.write_parquet(
             stream,
             compression="zstd",
             compression_level=1,
-            row_group_size=122_880,
+            row_group_size=ROW_GROUP,
             metadata={"ARROW:schema": _stated_schema(extract)},
         )
         stream.flush()
-        os.fsync(stream.fileno())
-    with writing.open("rb") as stream:
+        on_disk = pool.submit(os.fsync, stream.fileno())
+        stream.seek(0)
         name = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        on_disk.result()
     writing.replace(folder / f"{name}.parquet{ASIDE}")
     return name
 

@@ -253,7 +253,8 @@ def _tokens(wanted: Sequence[tuple[pl.Series, Token]], key: TokenKey) -> list[pl
     import polars as pl
 
     each_said = [_said(values) for values, _ in wanted]
-    normal = [normal_form(each, token.normalise) for (each, _), (_, token) in zip(each_said, wanted, strict=True)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        normal = list(pool.map(lambda each, of: normal_form(each[0], of[1].normalise), each_said, wanted))
     filled = [each.drop_nulls() for each in normal]
     made = _hmac([(token.domain, each) for each, (_, token) in zip(filled, wanted, strict=True)], key)
     landed = []

@@ -13,7 +13,7 @@ import mmap
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ingest.batches import Content
@@ -46,6 +46,8 @@ class Source:
     refusal: str | None = None
     text_size: int = 0
     kept: list[tuple[str, Bytes]] | None = None
+    found: dict[str, object] = field(default_factory=dict)
+    """What was found out about each text while it was looked at."""
 
     @property
     def position(self) -> tuple[str, str]:
@@ -101,7 +103,7 @@ class Sources:
         try:
             parts = _parts(delivered, content)
             source.text_size = sum(len(part) for _, part in parts)
-            look, trouble = self._look(delivered, parts), None
+            look, trouble = self._look(source, parts), None
         except Unreadable as unreadable:
             parts, look, trouble = [], Look({}), str(unreadable)
         file_hash = (hashing.result() if hashing else hashlib.sha256(content)).hexdigest()
@@ -117,13 +119,15 @@ class Sources:
             self._kept_bytes += source.text_size
             source.kept = parts
 
-    def _look(self, delivered: Delivered, parts: Iterable[tuple[str, Bytes]]) -> Look:
+    def _look(self, source: Source, parts: Iterable[tuple[str, Bytes]]) -> Look:
         """What the texts of a delivery say together."""
+        delivered = source.delivered
         extracts = [self.contract.extracts[name] for name in delivered.extracts]
         reader = format_of(delivered.delivery)
         whole = Look(dict.fromkeys(delivered.extracts, 0))
-        for _, part in parts:
+        for name, part in parts:
             look = reader.look(part, delivered.delivery, extracts)
+            source.found[name] = look.found
             whole = Look(
                 {name: rows + look.rows.get(name, 0) for name, rows in whole.rows.items()},
                 whole.refusal or look.refusal,
@@ -158,10 +162,12 @@ class Sources:
     def _texts(self, source: Source) -> Iterator[tuple[str, Text]]:
         """Texts of a delivery in order, with what `_file` says of them; large ones in pieces."""
         delivered = source.delivered
+        found: Mapping[str, object] = {}
         if source.kept is None:
             parts = _parts(delivered, self._open(delivered))
         else:
             parts, source.kept = source.kept, None
+            found, source.found = source.found, {}
             self._kept_bytes -= source.text_size
         said = Text(
             0,
@@ -176,7 +182,7 @@ class Sources:
             yield delivered.file, said
         for name, part in sorted(parts):
             if len(part) <= PIECE or not _is_streamed(delivered.delivery):
-                yield name, replace(said, content=bytes(part))
+                yield name, replace(said, content=bytes(part), found=found.get(name))
                 continue
             # Pieces of one size: a last one of a few rows would cost a part of its own.
             size = -(-len(part) // max(1, round(len(part) / PIECE)))

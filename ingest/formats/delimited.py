@@ -86,17 +86,50 @@ def is_cut(content: bytes) -> bool:
     return bool(content) and not content.endswith(b"\n")
 
 
+@dataclass(frozen=True)
+class _Marks:
+    """What stands in a text, as far as the way of reading it depends on that."""
+
+    ends: int
+    """Newlines."""
+    has_blank: bool
+    """Whether a line below the header may be blank."""
+    is_quoted: bool
+    """Whether a quote stands below the header."""
+    is_odd: bool
+    """Whether it holds a zero byte, or a carriage return below the header that does not belong to a line end."""
+    is_ascii: bool
+    delimiters: int | None
+    """Delimiters below the header; None where a delimiter is no single byte."""
+
+
+def _marks(content: bytes, dialect: Dialect) -> _Marks:
+    start, delimiter = content.find(b"\n") + 1, dialect.delimiter.encode()
+    has_returns = b"\r" in content
+    ends, delimiters, has_blank = _counted(content, delimiter, has_returns)
+    return _Marks(
+        ends,
+        has_blank,
+        is_quoted=content.find(dialect.quote.encode(), start) >= 0,
+        is_odd=b"\x00" in content or (has_returns and _has_lone_return(content)),
+        is_ascii=content.isascii(),
+        delimiters=delimiters - content.count(delimiter, 0, start) if len(delimiter) == 1 else None,
+    )
+
+
 def count_rows(content: bytes, dialect: Dialect) -> int:
     """Records below the header, blank lines apart; lines inside quoted fields do not count."""
+    return _rows_of(content, dialect, _marks(content, dialect))
+
+
+def _rows_of(content: bytes, dialect: Dialect, marks: _Marks) -> int:
     start = content.find(b"\n") + 1
     if not start or start == len(content):
         return 0
-    quote = dialect.quote.encode()
-    if content.find(quote, start) < 0:
-        ends, has_blank = _line_ends(content)
-        lines = ends - 1 + (not content.endswith(b"\n"))
-        return lines - (_blank_lines(content) if has_blank else 0)
-    body = content[start:]
+    if not marks.is_quoted:
+        lines = marks.ends - 1 + (not content.endswith(b"\n"))
+        return lines - (_blank_lines(content) if marks.has_blank else 0)
+    quote, body = dialect.quote.encode(), content[start:]
     if body.count(quote) % 2:
         return sum(1 for _ in _records(_decoded_lines(body, dialect), dialect, None))
     return _count_quoted(body, quote)
@@ -110,27 +143,21 @@ _LARGE, _SAMPLE, _REPEATED = 2**20, 2**18, 0.3
 _SPAN = 1 << 18
 
 
-def _line_ends(content: bytes) -> tuple[int, bool]:
-    """How many newlines there are, and whether a line below the header may be blank."""
+def _counted(content: bytes, delimiter: bytes, has_returns: bool) -> tuple[int, int, bool]:
+    """How many newlines and delimiters there are, and whether a line below the header may be blank."""
     import numpy as np
 
-    view, has_returns = np.frombuffer(content, np.uint8), b"\r" in content
-    ends, has_blank = 0, False
+    view = np.frombuffer(content, np.uint8)
+    ends, delimiters, has_blank = 0, 0, False
     for at in range(0, view.size, _SPAN):
         span = view[at : at + _SPAN + 1]
         is_end = span == 10
         ends += int(np.count_nonzero(is_end[:_SPAN]))
+        delimiters += int(np.count_nonzero(span[:_SPAN] == delimiter[0]))
         if not has_blank:
             follows = is_end[1:] | (span[1:] == 13) if has_returns else is_end[1:]
             has_blank = bool((is_end[:-1] & follows).any())
-    return ends, has_blank
-
-
-def _count_byte(content: bytes, byte: int) -> int:
-    import numpy as np
-
-    view = np.frombuffer(content, np.uint8)
-    return sum(int(np.count_nonzero(view[at : at + _SPAN] == byte)) for at in range(0, view.size, _SPAN))
+    return ends, delimiters, has_blank
 
 
 def _blank_lines(content: bytes) -> int:
@@ -177,6 +204,7 @@ class _Plain:
     """The text, its header line included."""
     lines: int
     """Lines below the header."""
+    marks: _Marks
 
     @property
     def body_start(self) -> int:
@@ -214,21 +242,19 @@ def _parse_group(group: Sequence[Text], header: tuple[str, ...], dialect: Dialec
 def _plain(text: Text, dialect: Dialect) -> _Plain | None:
     """The text as an engine can split it, or None when only the slow path can tell what it says."""
     content = text.content
-    if b"\x00" in content:
+    marks = text.found if isinstance(text.found, _Marks) else _marks(content, dialect)
+    if not marks.ends:
+        return None if b"\x00" in content else _Plain(text, b"", 0, marks)
+    if marks.is_odd or marks.has_blank:
         return None
-    ends, has_blank = _line_ends(content)
-    if not ends:
-        return _Plain(text, b"", 0)
-    if has_blank or (b"\r" in content and _has_lone_return(content)):
-        return None
-    if not content.isascii():
+    if not marks.is_ascii:
         try:
             decoded = content.decode(dialect.encoding)
         except UnicodeDecodeError:
             return None
         if dialect.encoding != "utf-8":
             content = decoded.encode()
-    return _Plain(text, content, ends - content.endswith(b"\n"))
+    return _Plain(text, content, marks.ends - content.endswith(b"\n"), marks)
 
 
 def _has_lone_return(content: bytes) -> bool:
@@ -241,16 +267,11 @@ def _parse_whole(plain: Sequence[_Plain], header: tuple[str, ...], dialect: Dial
     """Rows of texts without quotes and without a ragged row; None when they are not such."""
     import polars as pl
 
-    quote, delimiter = dialect.quote.encode(), dialect.delimiter.encode()
-    if len(delimiter) != 1:
-        return None
-    separators = 0
-    for each in plain:
-        if each.content.find(quote, each.body_start) >= 0:
-            return None
-        separators += _count_byte(each.content, delimiter[0]) - each.content.count(delimiter, 0, each.body_start)
     lines = sum(each.lines for each in plain)
-    if separators != lines * (len(header) - 1):
+    separators = [each.marks.delimiters for each in plain if not each.marks.is_quoted]
+    if len(separators) < len(plain) or None in separators:
+        return None
+    if sum(each or 0 for each in separators) != lines * (len(header) - 1):
         return None
     first = plain[0].content[: plain[0].body_start]
     is_named = first.rstrip(b"\r\n").decode(errors="replace") == dialect.delimiter.join(header)
@@ -453,7 +474,8 @@ def look(content: Content, delivery: Delivery, extracts: Sequence[Extract]) -> L
         dialect = _dialect([text], delivery)
     except Unreadable as trouble:
         return Look({extract.name: 0}, refusal=str(trouble))
-    rows = {extract.name: count_rows(text, dialect)}
+    marks = _marks(text, dialect)
+    rows = {extract.name: _rows_of(text, dialect, marks)}
     is_whole = not is_cut(text)
     try:
         header = header_of(text, dialect)
@@ -466,7 +488,8 @@ def look(content: Content, delivery: Delivery, extracts: Sequence[Extract]) -> L
     drift += [
         (name, "missing") for name, column in extract.columns.items() if name not in header and not column.from_path
     ]
-    return Look(rows, drift=tuple(drift), is_cut=not is_whole)
+    # Without quoting, each reading chooses a quote of its own.
+    return Look(rows, drift=tuple(drift), is_cut=not is_whole, found=marks if delivery.quote else None)
 
 
 def pieces(content: Content, size: int) -> Iterator[Piece]:
@@ -522,7 +545,7 @@ def _unescaped(texts: Sequence[Text], delivery: Delivery, dialect: Dialect) -> S
         return texts
     escaped = f"{delivery.escape}{delivery.delimiter}".encode()
     stand_in = _stand_in([text.content for text in texts], dialect.quote.encode())
-    return [replace(text, content=text.content.replace(escaped, stand_in)) for text in texts]
+    return [replace(text, content=text.content.replace(escaped, stand_in), found=None) for text in texts]
 
 
 def _dialect(contents: Sequence[bytes], delivery: Delivery) -> Dialect:

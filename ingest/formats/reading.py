@@ -43,6 +43,8 @@ class Text:
     """Moment that the delivery's manifest gives for all of it (FHIR bulk `transactionTime`), as sent."""
     is_deletion: bool = False
     """Whether the manifest lists the file as one of deletions (FHIR bulk `deleted`)."""
+    found: object = None
+    """What the format's `look` found out about this very content, for its `read`."""
 
 
 @dataclass(frozen=True)
@@ -105,3 +107,5 @@ class Look:
     trailer: Trailer | None = None
     is_cut: bool = False
     """Whether the last line has no end: a reason to refuse, unless a manifest's hash proves the delivery whole."""
+    found: object = None
+    """What `read` need not find out again; it comes back as `Text.found`."""
