@@ -14,7 +14,8 @@ from ingest.simulator.assortment import PROCEDURES, SERVICES
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charging import Account, revenue_id
 from ingest.simulator.delivery import CHICAGO, Outbox, Row
-from ingest.simulator.events import Item, World
+from ingest.simulator.device_defects import NO_IDENTIFIER, NO_LOT, control_totals
+from ingest.simulator.events import CaseCost, Item, World
 from ingest.simulator.masters import DEPARTMENT_NAMES, Masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.records import Line, Patient, Performed, PlannedCase
@@ -345,6 +346,19 @@ class Chart:
         if line.implant_id is not None:
             self._implant_record(performed, line, quantity, at, kind)
 
+    def device_identifier(self, line: Line) -> tuple[str | None, int]:
+        """Identifier of an implant as its record holds it (Q22: forms mixed, some with a wrong check digit)."""
+        item = line.item or line.one_time_family
+        assert item is not None
+        udi, udi_type = item.packages[0].gtin, item.udi_type
+        if udi_type == 2:
+            udi = item.hibc or udi
+        elif udi_type == 3:
+            udi = f"=/A9999{item.key:04d}=,000025"
+        if udi_type == 1 and self.plan.quirk("Q22", line.implant_id):
+            udi = udi[:-1] + str((int(udi[-1]) + 1) % 10)
+        return None if line.untraced == NO_IDENTIFIER else udi, udi_type
+
     def _implant_record(self, performed: Performed, line: Line, quantity: Decimal, at: datetime, kind: int) -> None:
         case = performed.case
         item = line.item or line.one_time_family
@@ -353,13 +367,7 @@ class Chart:
         usage = self._recorded(performed, line)
         maker = self.world.manufacturers[item.manufacturer_id]
         one_time = line.stock_class == "ONE_TIME"
-        udi, udi_type = item.packages[0].gtin, item.udi_type
-        if udi_type == 2:
-            udi = item.hibc or udi
-        elif udi_type == 3:
-            udi = f"=/A9999{item.key:04d}=,000025"
-        if udi_type == 1 and self.plan.quirk("Q22", line.implant_id):
-            udi = udi[:-1] + str((int(udi[-1]) + 1) % 10)
+        udi, udi_type = self.device_identifier(line)
         self.outbox.emit(
             "ehr",
             "OR_IMP",
@@ -369,8 +377,8 @@ class Chart:
                 "IMPLANT_TYPE_C": 2,
                 "MANUFACTURER_C": maker.ehr_category,
                 "MODEL_NUMBER": item.catalogue_number,
-                "SERIAL_NUMBER": recorded.serial,
-                "LOT_NUMBER": usage,
+                "SERIAL_NUMBER": recorded.serial if line.untraced != NO_LOT else None,
+                "LOT_NUMBER": usage if line.untraced != NO_LOT else None,
                 "EXPIRATION_DATE": recorded.expiry.isoformat() + " 00:00:00" if recorded.expiry else None,
                 "STATUS_C": {1: 2, 2: 3, 3: 8, 4: 2}[kind],
                 "INVENTORY_ITEM_ID": line.supply_id,
@@ -429,7 +437,9 @@ class Chart:
             kinds = (3, 4) if line.kind == "implant" else (1, 2)
             sums[kinds[0]] += money(line.used * cost)
             sums[kinds[1]] += money(line.wasted * cost)
+        sums = control_totals(performed, sums, self.plan, self.chance)
         for number, (kind, amount) in enumerate(sums.items(), start=1):
+            self.world.case_costs.append(CaseCost(performed.case.log_id, kind, amount, at))
             self.outbox.emit(
                 "ehr",
                 "OR_LOG_COSTS_CHARGES",

@@ -33,10 +33,12 @@ from ingest.simulator.charge_faults import (
 from ingest.simulator.charging import Account, ChargeRequest, Charging
 from ingest.simulator.chart import Chart
 from ingest.simulator.delivery import CHICAGO, Outbox
+from ingest.simulator.device_defects import NO_LOT, plant_devices
 from ingest.simulator.events import Case, Item, Location, UsageLine, World
 from ingest.simulator.masters import FIRST_NAMES, LAST_NAMES, Masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.purchasing import BillOnlyRequest
+from ingest.simulator.recalls import Recalls
 from ingest.simulator.records import Line, Patient, Performed, PlannedCase
 from ingest.simulator.stock import HANDHELD, Scan, Stock
 
@@ -101,6 +103,7 @@ class Clinic:
         self._today: list[PlannedCase] = []
         self._modes: dict[str, str] = {}  # of the cases performed today
         self._carts: dict[str, Cart] = {}  # by case, where usage is posted at the pick
+        self.recalls = Recalls(world, stock, outbox, plan, chance)
         self.chart = Chart(world, masters, outbox, plan, chance)
 
     # ------------------------------------------------------------------------------------------------------ schedule
@@ -108,6 +111,7 @@ class Clinic:
     def opening(self, d: date) -> None:
         """Schedule the first week, on the day before the first business date."""
         self.chart.opening(d)
+        self.recalls.opening(d)
         for ahead in range(1, SCHEDULE_AHEAD + 1):
             self._schedule_day(d + timedelta(days=ahead), datetime.combine(d, time(14), CHICAGO))
 
@@ -193,6 +197,7 @@ class Clinic:
 
     def day(self, d: date) -> None:
         """Perform the cases of `d`, post logs that are due, admit other patients, schedule ahead."""
+        self.recalls.morning(d)
         for action in self._later.pop(d, []):
             action(d)
         self._today = self._schedule.pop(d, [])
@@ -522,6 +527,7 @@ class Clinic:
             self._plant_charges(performed, stream, wants, free, plain)
         self._plant_expiry(performed, stream, wants, free)
         self._plant_twins(performed, wants)
+        plant_devices(performed, self.plan, self.recalls, wants, free)
         self._note_natural(performed, wants, free)
 
     def _plant_usage(
@@ -1056,8 +1062,8 @@ class Clinic:
             location_id=location.location_id if location is not None else None,
             documented_cost=self._documented_cost(line),
             chargeable_flag=line.flag if line.kind == "pick_list" else None,
-            lot=lot if is_implant else None,
-            serial=recorded.serial if is_implant else None,
+            lot=lot if is_implant and line.untraced != NO_LOT else None,
+            serial=recorded.serial if is_implant and line.untraced != NO_LOT else None,
             expiry_date=recorded.expiry if is_implant and line.implant_id is not None else None,
             is_implant_copy=False,
             is_one_time=line.stock_class == "ONE_TIME",
@@ -1065,7 +1071,21 @@ class Clinic:
             vendor_catalogue_number=described.vendor_catalogue_number if is_implant and described is not None else None,
             one_time_charge_proc_id=self.masters.one_time_proc_id if line.stock_class == "ONE_TIME" else None,
             known_at=at,
+            **self._device(line),
         )
+
+    def _device(self, line: Line) -> dict[str, Any]:
+        """What an implant record says of the device."""
+        described = line.item or line.one_time_family
+        if line.kind != "implant" or line.implant_id is None or described is None:
+            return {}
+        identifier, udi_type = self.chart.device_identifier(line)
+        return {
+            "manufacturer_id": described.manufacturer_id,
+            "device_identifier": identifier,
+            "udi_type": udi_type,
+            "is_tissue": described.usage_class == "skin",
+        }
 
     def _documented_cost(self, line: Line) -> Decimal | None:
         if line.kind == "pick_list":

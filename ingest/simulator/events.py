@@ -329,6 +329,36 @@ class UsageLine:
     vendor_catalogue_number: str | None
     one_time_charge_proc_id: str | None
     known_at: datetime
+    manufacturer_id: str | None = None  # of an implant record, as its category says
+    device_identifier: str | None = None  # STATIC_UDI of an implant record
+    udi_type: int | None = None  # 1 GS1, 2 HIBC, 3 ICCBBA
+    is_tissue: bool = False
+    warranty_completed: date | None = None  # explanted device: EXPLANT_WARRANTY_COMPLETION_DT
+    is_recall_reimplant: bool = False  # ICD_REIMP_MNRCALL_YN
+
+
+@dataclass(frozen=True, slots=True)
+class CaseCost:
+    """A control total of a log (OR_LOG_COSTS_CHARGES): 1 supply used, 2 supply wasted, 3 implant used, 4 wasted."""
+
+    log_id: str
+    cost_type: int
+    amount: Decimal
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """One product of a device recall (ref.FDA_RECALL)."""
+
+    recall_number: str
+    recalling_firm: str
+    device_identifier: str | None
+    catalogue_number: str | None
+    code_info: str  # free text: lots, ranges
+    lots: str  # semicolon list; of a range its two ends
+    recall_date: date
+    known_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -847,6 +877,8 @@ class World:
     movements: list[Movement] = field(default_factory=list)
     opening_stock: list[StockPosition] = field(default_factory=list)  # owned stock on the evening before the first day
     on_hand: list[OnHand] = field(default_factory=list)
+    case_costs: list[CaseCost] = field(default_factory=list)
+    recalls: list[Recall] = field(default_factory=list)
     shelf_lots: list[ShelfLot] = field(default_factory=list)
     shelf_statuses: list[ShelfStatus] = field(default_factory=list)
     charges: list[ChargeTransaction] = field(default_factory=list)

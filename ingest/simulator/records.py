@@ -77,6 +77,7 @@ class Line:
     cost: Decimal = ZERO
     one_time_family: Item | None = None
     flag: str | None = None
+    untraced: str = ""  # what the implant record lacks: no identifier, no lot
 
     @property
     def supply_id(self) -> str | None:

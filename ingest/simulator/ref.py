@@ -526,27 +526,6 @@ class Reference:
             self.world.reference[name] = [{column: _text(value) for column, value in row.items()} for row in rows]
             for row in rows:
                 self.outbox.emit("ref", name, row, at)
-        recalled = self.chance.stream("recall").pick(
-            [item for item in self.world.items.values() if item.item_class == "IMPLANT"]
-        )
-        self.outbox.emit(
-            "ref",
-            "FDA_RECALL",
-            {
-                "recall_number": "Z-0457-2026",
-                "product_seq": 1,
-                "classification": "Class II",
-                "recalling_firm": self.world.manufacturers[recalled.manufacturer_id].name,
-                "product_description": recalled.description,
-                "catalog_number": recalled.catalogue_number,
-                "code_info": "Lots 7QX100 through 7QX180, all with expiration before 2024-12",
-                "lots": "7QX100;7QX180",
-                "recall_date": d - timedelta(days=20),
-                "report_date": d - timedelta(days=2),
-                "status": "Ongoing",
-            },
-            at,
-        )
 
     @staticmethod
     def _commodities() -> Iterable[Row]:

@@ -14,11 +14,13 @@ from ingest.simulator.events import World
 from ingest.simulator.oracle.arrivals import ArrivalRules
 from ingest.simulator.oracle.batches import Batches
 from ingest.simulator.oracle.bill_only import BillOnlyRules
+from ingest.simulator.oracle.case_costs import CaseCostRules
 from ingest.simulator.oracle.charge_audit import ChargeAudit
 from ingest.simulator.oracle.charges import ChargeRules
 from ingest.simulator.oracle.contract_prices import ContractRules
 from ingest.simulator.oracle.control_accounts import ControlAccountRules
 from ingest.simulator.oracle.cut_off import CutOffRules
+from ingest.simulator.oracle.devices import DeviceRules
 from ingest.simulator.oracle.docket import Book, Entity, Finding
 from ingest.simulator.oracle.feeds import FeedRules
 from ingest.simulator.oracle.invoices import InvoiceRules
@@ -44,14 +46,14 @@ COLUMNS = (
     "cleared_as_of",
 )
 RULES = (
-    "UI-01", "UI-02", "UI-05", "UI-06",
-    "UC-01", "UC-02", "UC-03", "UC-04", "UC-05", "UC-06", "UC-08", "UC-10", "UC-12", "UC-13",
+    "UI-01", "UI-02", "UI-05", "UI-06", "UI-09",
+    "UC-01", "UC-02", "UC-03", "UC-04", "UC-05", "UC-06", "UC-08", "UC-09", "UC-10", "UC-11", "UC-12", "UC-13",
     "BO-01", "BO-02", "BO-03", "BO-07",
     "CP-01", "CP-02", "CP-04", "CP-08", "PA-02", "AS-01", "AS-02", "AS-03",
     "M3-01", "M3-02", "M3-03", "M3-04", "M3-05", "M3-06", "M3-07", "M3-10", "M3-13", "M3-14", "M3-15", "M3-16",
     "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-09", "GL-10", "GL-13", "GL-14",
     "MDM-01", "MDM-13",
-    "STK-01", "STK-02", "STK-04",
+    "STK-01", "STK-02", "STK-04", "STK-08",
     "INT-01", "INT-02", "INT-03", "INT-04", "INT-05", "INT-07",
 )  # fmt: skip
 
@@ -84,6 +86,8 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     TransferRules(view, book).judge()
     MasterDataRules(view, book).judge()
     StockRules(view, book).judge()
+    CaseCostRules(view, book).judge()
+    DeviceRules(view, book).judge()
     FeedRules(world, book).judge()
     ArrivalRules(view, book).judge()
     for planted in world.planted:

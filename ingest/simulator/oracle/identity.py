@@ -249,6 +249,17 @@ class Identity:
         """The master record of a source item."""
         return self._masters.get(self._named(system, item_no))
 
+    def manufacturer(self, system: str, text: str | None) -> str | None:
+        """Golden manufacturer of a name or code as a system writes it."""
+        return self._manufacturers.resolve(system, text)
+
+    def packages_of(self, identifier: str | None) -> frozenset[str]:
+        """A device identifier with those of its other package levels."""
+        if not identifier:
+            return frozenset()
+        level = trade_item(identifier)
+        return frozenset(self._packages.get(level, {level}))
+
     def supply_of_pou(self, item_no: str) -> str | None:
         """The EHR supply whose identities name the item of the inventory system."""
         return self._supplies.get(item_no.strip())

@@ -44,10 +44,10 @@ class StockRules:
         self._lots: dict[Place, dict[tuple[str | None, str | None, str], list[ShelfLot]]] = defaultdict(
             lambda: defaultdict(list)
         )
-        for row in self._world.shelf_lots:
+        for row in view.shelf_lots():
             self._lots[row.location_id, row.pou_item_no][row.lot, row.serial, row.owner].append(row)
         self._statuses: dict[Place, list[ShelfStatus]] = defaultdict(list)
-        for status in self._world.shelf_statuses:
+        for status in view.shelf_statuses():
             self._statuses[status.location_id, status.pou_item_no].append(status)
 
     def judge(self) -> None:
@@ -60,17 +60,10 @@ class StockRules:
     def _key(self, place: Place) -> str:
         return f"location={self._world.locations[place[0]].pou_code}|item={place[1]}"
 
-    def _snapshots(self) -> list[date]:
-        """Business dates whose balances were delivered; the opening balances come with the first folder."""
-        delivered = self._view.deliveries.snapshots("pou", "onhand")
-        eve = self._world.start - DAY
-        days = delivered or [eve + DAY * number for number in range((self._view.until - eve).days + 1)]
-        return sorted({eve, *days})
-
     # -------------------------------------------------------------------------------------------------------- UI-06
 
     def _judge_roll_forward(self) -> None:
-        days = self._snapshots()
+        days = self._view.snapshots()
         for place in sorted({*self._lots, *self._moves}):
             location = self._world.locations[place[0]]
             if not location.is_perpetual or self._world.sites[location.site].stock_system != "pou":
@@ -92,11 +85,11 @@ class StockRules:
             before = NONE
             for row in rows:
                 if row.business_date > days[0]:
-                    change[self._snapshot_of(row.business_date, days)] += row.quantity_each - before
+                    change[row.business_date] += row.quantity_each - before
                 before = row.quantity_each
         for known, movement in moves:
             if movement.txn_type not in NO_MOVEMENT:
-                change[self._snapshot_of(known, days)] -= movement.quantity_each
+                change[self._view.snapshot_of(known, days)] -= movement.quantity_each
         breaks = {day: difference for day, difference in change.items() if difference and day <= self._view.until}
         key = f"{self._key(place)}|lot={lot}"
         site = self._world.locations[place[0]].site
@@ -113,12 +106,6 @@ class StockRules:
             if reason:
                 self._book.spare(Entity("UI-06", site, key), known, reason)
                 return
-
-    @staticmethod
-    def _snapshot_of(day: date, days: list[date]) -> date:
-        """The first delivered snapshot on or after the day."""
-        place = bisect_right(days, day - DAY)
-        return days[place] if place < len(days) else date.max
 
     def _roll_forward_of(
         self, place: Place, key: str, breaks: dict[date, Decimal], as_of: date, docket: Docket
@@ -139,7 +126,7 @@ class StockRules:
     def _days_of_risk(self, rows: list[ShelfStatus], risky: Iterable[bool]) -> set[date]:
         """Days on which a status of risk is in force, and the day on which it ends."""
         days: set[date] = set()
-        ends = [row.business_date for row in rows[1:]] + [self._view.until]
+        ends = [min(row.business_date, self._view.until) for row in rows[1:]] + [self._view.until]
         for row, end, is_risky in zip(rows, ends, risky, strict=True):
             if is_risky:
                 days.update(row.business_date + DAY * number for number in range((end - row.business_date).days + 1))

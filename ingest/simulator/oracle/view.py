@@ -6,14 +6,16 @@ Not here: any rule.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Generic, NamedTuple, TypeVar
 
-from ingest.simulator.events import Case, Item, Movement, UsageLine, World
+from ingest.simulator.events import Case, Item, Movement, ShelfLot, ShelfStatus, UsageLine, World
 from ingest.simulator.oracle.calendar import DAY, Deliveries, local_date, materials_folder
 from ingest.simulator.oracle.costs import ChargePrices, UnitCosts
 from ingest.simulator.oracle.identity import Identity, item_numbers
@@ -110,6 +112,34 @@ class View:
         if (folder, f"db{site.database}") in self._cut_short:
             folder += DAY  # without its trailer the file does not count; it is sent again the next evening
         return max(folder, self.world.start)
+
+    # ----------------------------------------------------------------------------------------------------- balances
+
+    def snapshots(self) -> list[date]:
+        """Business dates whose balances were delivered; the opening balances come with the first folder."""
+        eve = self.world.start - DAY
+        days = self.deliveries.snapshots("pou", "onhand")
+        if not days:
+            days = [eve + DAY * number for number in range((self.until - eve).days + 1)]
+        return sorted({eve, *days})
+
+    @staticmethod
+    def snapshot_of(day: date, snapshots: list[date]) -> date:
+        """The first delivered snapshot on or after the day."""
+        place = bisect_left(snapshots, day)
+        return snapshots[place] if place < len(snapshots) else date.max
+
+    def shelf_lots(self) -> list[ShelfLot]:
+        """Balances by lot, by the snapshot that first tells them."""
+        days = self.snapshots()
+        return [replace(row, business_date=self.snapshot_of(row.business_date, days)) for row in self.world.shelf_lots]
+
+    def shelf_statuses(self) -> list[ShelfStatus]:
+        """Balances by item, by the snapshot that first tells them."""
+        days = self.snapshots()
+        return [
+            replace(row, business_date=self.snapshot_of(row.business_date, days)) for row in self.world.shelf_statuses
+        ]
 
     # -------------------------------------------------------------------------------------------------------- cases
 

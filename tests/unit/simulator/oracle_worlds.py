@@ -23,6 +23,7 @@ from ingest.simulator.events import (
     Package,
     PoLine,
     Posting,
+    Recall,
     ReceiptLine,
     ShelfLot,
     ShelfStatus,
@@ -285,6 +286,9 @@ class Tiny:
             "vendor_catalogue_number": item.vendor_catalogue_number if item else "ONE-1",
             "one_time_charge_proc_id": None,
             "known_at": at(case.surgery_date, 18),
+            "manufacturer_id": item.manufacturer_id if item else None,
+            "device_identifier": item.packages[0].gtin if item else "1",
+            "udi_type": 1,
         }
         self.world.usage.append(UsageLine(**(values | changes)))  # type: ignore[arg-type]
 
@@ -333,6 +337,20 @@ class Tiny:
             "unit_cost": item.price_each,
         }
         self.world.on_hand.append(OnHand(**(values | changes)))  # type: ignore[arg-type]
+
+    def recall(self, item: Item, text: str, lots: str, day: date = SURGERY, days: int = 0, **changes: object) -> None:
+        """A recall of lots from `day` on, known some days after (or before) it."""
+        values: dict[str, object] = {
+            "recall_number": f"Z-{self.next()}",
+            "recalling_firm": item.manufacturer_id,
+            "device_identifier": None,
+            "catalogue_number": item.catalogue_number,
+            "code_info": text,
+            "lots": lots,
+            "recall_date": day,
+            "known_at": at(day + timedelta(days=days), 12),
+        }
+        self.world.recalls.append(Recall(**(values | changes)))  # type: ignore[arg-type]
 
     def shelf(self, item: Item, quantity: str, day: date = SURGERY, **changes: object) -> None:
         """What the balances of an evening say of one lot; the same until told otherwise."""
