@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ingest.simulator.delivery import Document, Row
+from ingest.simulator.delivery import Document, Row, Value
 from ingest.simulator.events import Item, Movement, PackageFactor, Site
 from ingest.simulator.masters import MATERIALS_CATALOGUE
 from ingest.simulator.mmis_text import SYSTEM, Field, Trailer, table, transactions
@@ -78,11 +78,14 @@ class Materials:
         self._sites: dict[int, list[Site]] = defaultdict(list)
         self._numbers: dict[int, int] = {}
         self._details: dict[tuple[int, date], Details] = defaultdict(list)
-        self._late: list[tuple[date, Shelf, Decimal]] = []  # moved after midnight of the evening they belong to
+        self._keyed: dict[Shelf, list[tuple[date, Decimal]]] = defaultdict(list)  # since the last evening
+        self._top = max(stock.world.items)
         self._contracts: dict[str, int] = {}
         self._static: dict[tuple[int, str], tuple[bytes, int]] = {}
         self._factors: dict[tuple[int, int], Decimal] = {}
         self._priced: dict[tuple[int, int], Decimal] = {}
+        self._prices: dict[tuple[int, str], Decimal] = {}
+        self._masters: dict[int, list[tuple[Item, Row]]] = {}
         self._reruns: dict[date, list[Document]] = defaultdict(list)
         self._wrong_trailers: dict[tuple[int, date], str] = {}
 
@@ -125,7 +128,7 @@ class Materials:
         folder = keyed.date() + timedelta(days=keyed.time() >= CUT)
         shelf = (moved.location_id, moved.pou_item_no, moved.owner)
         if moved.txn_type != "COUNT":
-            self._late.append((keyed.date(), shelf, moved.quantity_each))
+            self._keyed[shelf].append((keyed.date(), moved.quantity_each))
         self._details[site.database, folder].append((moved.posted_at, self._detail(site, scan, moved)))
 
     def _detail(self, site: Site, scan: Scan, moved: Movement) -> dict[str, Field]:
@@ -170,13 +173,19 @@ class Materials:
 
     def not_yet(self, shelf: Shelf, d: date) -> Decimal:
         """What moved on a shelf after midnight of `d`: the evening's balance does not have it yet."""
-        return sum((quantity for day, place, quantity in self._late if place == shelf and day > d), ZERO)
+        return sum((quantity for day, quantity in self._keyed.get(shelf, ()) if day > d), ZERO)
 
     # -------------------------------------------------------------------------------------------------------- files
 
     def files(self, d: date) -> Iterator[Document]:
         """The files of business date `d`: every table and the transactions of each database."""
-        self._late = [entry for entry in self._late if entry[0] > d]
+        for shelf, keyed in list(self._keyed.items()):
+            later = [entry for entry in keyed if entry[0] > d]
+            if later:
+                self._keyed[shelf] = later
+            else:
+                del self._keyed[shelf]
+        self._reprice(d)
         for database in sorted(self._sites):
             folder = f"{SYSTEM}/{d:%Y%m%d}/db{database}"
             for name, rows in self._tables(database, d).items():
@@ -189,7 +198,7 @@ class Materials:
         return {
             "ITEM": lambda: self._items(database),
             "ITEM_VEND": lambda: self._item_vendors(database),
-            "ITEM_VEND_PKG": lambda: self._packages(database, d),
+            "ITEM_VEND_PKG": lambda: self._packages(database),
             "ITEM_VEND_PKG_FACTOR": lambda: self._package_factors(database),
             "ITEM_CORP_ACCT": lambda: self._patient_charges(database),
             "SLOC_ITEM": lambda: self._stock(database, d),
@@ -202,8 +211,8 @@ class Materials:
         }
 
     def _table(self, database: int, name: str, rows: Callable[[], Iterable[Row]]) -> tuple[bytes, int]:
-        """A table of the evening; what never changes is written once."""
-        if name in ("ITEM", "ITEM_VEND_PKG", "ITEM_CORP_ACCT", "SLOC_ITEM"):
+        """A table of the evening; what did not change since it was written is taken again."""
+        if name in ("ITEM", "ITEM_CORP_ACCT", "SLOC_ITEM"):
             return table(name, rows())
         if (database, name) not in self._static:
             self._static[database, name] = table(name, rows())
@@ -274,13 +283,20 @@ class Materials:
                 yield item, number
 
     def _item_id(self, database: int, item: Item) -> int:
-        return 5000 + mirrored(database, item.key, max(self.world.items))
+        return 5000 + mirrored(database, item.key, self._top)
 
     def _items(self, database: int) -> Iterator[Row]:
         averages = self._averages(database)
+        if database not in self._masters:
+            self._masters[database] = list(self._item_masters(database))
+        for item, row in self._masters[database]:
+            yield {**row, "AVG_COST": averages.get(item.key, item.price_each)}
+
+    def _item_masters(self, database: int) -> Iterator[tuple[Item, Row]]:
+        """Items with what never changes of their rows."""
         for item, number in self._numbered(database):
             stream = self.chance.stream("materials item", item.key)
-            yield {
+            row: dict[str, Value] = {
                 "ITEM_ID": self._item_id(database, item),
                 "ITEM_IDB": database,
                 "ITEM_NO": number,
@@ -296,8 +312,8 @@ class Materials:
                 "GENERIC_CD": item.usage_class[:8].upper(),
                 "IMPORT_STATUS": 0,
                 "STOCK_UM_CD": unit_key(database, "EA"),
-                "AVG_COST": averages.get(item.key, item.price_each),
             }
+            yield item, row
 
     def _description(self, database: int, item: Item) -> str:
         """Q75: pipes, and quotes that only cp1252 has."""
@@ -340,8 +356,8 @@ class Materials:
             sellers = [item.supplier_id] if item.supplier_id == maker else [item.supplier_id, maker]
             for corp, site in enumerate(self._sites[database]):
                 for rank, supplier_id in enumerate(sellers, start=1):
-                    place = mirrored(database, item.key, max(self.world.items))
-                    yield place * 10 + corp * 2 + rank, item, site, supplier_id, rank
+                    offer = mirrored(database, item.key, self._top) * 10 + corp * 2 + rank
+                    yield offer, item, site, supplier_id, rank
 
     def _item_vendors(self, database: int) -> Iterator[Row]:
         for offer, item, site, supplier_id, rank in self._offers(database):
@@ -360,12 +376,11 @@ class Materials:
                 "CONTRACT_ID": self._contract_id(database, contract) if contract else None,
             }
 
-    def _packages(self, database: int, d: date) -> Iterator[Row]:
+    def _packages(self, database: int) -> Iterator[Row]:
         """Prices of every package; the largest number is the lowest unit."""
-        prices = self._prices(d)
         for offer, item, _, supplier_id, _ in self._offers(database):
             levels = [*reversed(item.packages)]
-            each = prices.get((item.key, supplier_id), item.price_each)
+            each = self._prices.get((item.key, supplier_id), item.price_each)
             for number, package in enumerate(levels, start=1):
                 below = levels[number] if number < len(levels) else package
                 yield {
@@ -378,14 +393,17 @@ class Materials:
                     "CTLG_NO": item.vendor_catalogue_number[:MATERIALS_CATALOGUE],
                 }
 
-    def _prices(self, d: date) -> dict[tuple[int, str], Decimal]:
-        """Contract price per EACH in force by item and supplier."""
+    def _reprice(self, d: date) -> None:
+        """Take the contract prices per EACH in force, by item and supplier."""
         prices: dict[tuple[int, str], Decimal] = {}
         for line in self.world.contract_lines:
             if line.tier == 1 and line.effective_from <= d and (line.effective_to is None or d <= line.effective_to):
                 price = line.price * (1 + (line.markup_pct or ZERO) / 100) / line.each_per_uom
                 prices[line.item_key, line.supplier_id] = price.quantize(FIVE_PLACES, rounding=ROUND_HALF_UP)
-        return prices
+        if prices != self._prices:
+            self._prices = prices
+            for database in self._sites:
+                self._static.pop((database, "ITEM_VEND_PKG"), None)
 
     def factors(self, database: int, item: Item) -> Iterator[tuple[str, str, Decimal]]:
         """Package conversions of an item: levels, self rows and inverse rows, one of them wrong in a rare cycle (Q69).

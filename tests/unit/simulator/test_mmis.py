@@ -136,6 +136,14 @@ def test_usage_is_keyed_the_day_after_with_the_business_date_of_its_case(built: 
         assert row["TXN_DATE"] in {f"{day:%y%m%d}" for day in allowed}
 
 
+def test_a_charged_item_is_keyed_with_the_account_and_the_charge_code(built: Built) -> None:
+    world, out = built
+    charged = [row for _, row in all_details(out, 1) if row["PAT_ACCT"].strip()]
+    assert charged
+    assert {row["PAT_ACCT"].strip() for row in charged} <= {state.account for state in world.accounts}
+    assert all(row["PAT_CHRG_NO"].strip() and row["TXN_TYPE"] in ("IS", "WS", "RT", "CU") for row in charged)
+
+
 def test_fifteen_percent_of_what_cases_use_names_no_case(built: Built) -> None:
     moved = of_cases(built[0], "H6", "H7")
     left_out = [movement for movement in moved if movement.case_typed is None]
