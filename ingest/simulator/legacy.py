@@ -513,7 +513,7 @@ class LegacyErp:
         else:
             first_posted = movement.posted_at.astimezone(CHICAGO).date()
             document, line = self._document(site, first_posted, movement.txn_id)
-        if posted_on.month != movement.happened_at.astimezone(CHICAGO).month:
+        if posted_on.month != movement.happened_at.month:
             self.desk.world.stock_documents[movement.txn_id] = (
                 f"{site.company}-{code}-{system}-{doc_type}-{document.lstrip(' 0')}-0-{line}"
             )
@@ -547,7 +547,7 @@ class LegacyErp:
         self._emit("ICTRANS", row, moment)
         if doc_type == "IS" and movement.quantity_each < 0 and movement.erp_unit_cost is not None and not again:
             self._issue_costs[(movement.location_id, movement.item_key)] = (
-                movement.happened_at.astimezone(CHICAGO).date(),
+                movement.happened_at.date(),
                 movement.erp_unit_cost,
             )
 

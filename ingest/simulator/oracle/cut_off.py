@@ -130,7 +130,7 @@ class CutOffRules:
             row = moved.get(posting.subledger_key) if posting.subledger == "INV" else None
             if row is None:
                 continue
-            happened = local_date(row.happened_at)
+            happened = row.happened_at.date()
             if _month(happened) == _month(posting.posting_date):
                 continue
             key = str(inventory_transaction_id(row.txn_id))
