@@ -21,6 +21,7 @@ from ingest.extract_run import ExtractRun
 from ingest.formats import format_of
 from ingest.formats.reading import Reading
 from ingest.landing import ensure_empty_sources
+from ingest.memory import freed_memory_kept
 from ingest.privacy import TokenKey, TokenKeyError
 from ingest.sources import Source, Sources, Stretch
 from ingest.transports.directory import find
@@ -110,7 +111,7 @@ def ingest(
     contracts = load_contracts()
     chosen = {system: contracts[system] for system in (systems or contracts)}
     lake = home / "lake"
-    with _one_at_a_time(lake), BatchLedger(lake) as ledger:
+    with _one_at_a_time(lake), freed_memory_kept(), BatchLedger(lake) as ledger:
         key = _key(home, ledger)
         recovered = ledger.recover()
         ensure_empty_sources(lake, chosen)
