@@ -73,8 +73,7 @@ class _File:
     @property
     def identity(self) -> str:
         """What the delivery says: its content, and the moment that the manifest gives to deletions."""
-        stated = self.delivered.stated
-        return self.content.content_hash + (stated.moment or "" if stated is not None else "")
+        return self.content.content_hash + self.delivered.deleted_at
 
     def recall(self) -> None:
         """Take what the last attempt found: the delivery is what it was."""
@@ -150,8 +149,7 @@ class ExtractRun:
         return file
 
     def _attempt_id(self, delivered: Delivered, content: Content) -> str:
-        says = delivered.stated.fingerprint if delivered.stated else ""
-        identity = [delivered.file, content.file_hash, self.extract.version, says]
+        identity = [delivered.file, content.file_hash, self.extract.version, delivered.said]
         return hashlib.md5("\n".join(identity).encode()).hexdigest()
 
     def _look_at(self, file: _File) -> bool:
@@ -581,7 +579,7 @@ class ExtractRun:
             rows_tombstoned=read.tombstoned,
             manifest_rows=stated.rows if stated else None,
             manifest_hash_ok=self._is_hash_right(file, outcome),
-            manifest_says=delivered.stated.fingerprint if delivered.stated else "",
+            manifest_says=delivered.said,
             batch_id=self._batch_id(file),
             duplicate_of=file.duplicate_of,
             is_snapshot=self.extract.load == "snapshot",

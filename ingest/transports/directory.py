@@ -44,14 +44,6 @@ class Stated:
     rows: int | None
     hash: str | None = None
     total: str | None = None
-    moment: str | None = None
-    """When what the delivery lists was deleted; the same list with another moment says something else."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The statement as text; another statement is a reason to look at the delivery again."""
-        moment = f"|{self.moment}" if self.moment else ""
-        return f"{self.rows}|{self.hash or ''}|{self.total or ''}{moment}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +79,22 @@ class Delivered:
     def position(self) -> tuple[str, str]:
         """Delivery order among the files of an extract."""
         return (self.moment, self.file)
+
+    @property
+    def said(self) -> str:
+        """What manifest or control file say of it, as text; another statement is a reason to look at it again."""
+        if self.stated is None:
+            return ""
+        moment = f"|{self.deleted_at}" if self.deleted_at else ""
+        return f"{self.stated.rows}|{self.stated.hash or ''}|{self.stated.total or ''}{moment}"
+
+    @property
+    def deleted_at(self) -> str:
+        """When what the delivery lists was deleted, empty where it lists no deletions or the manifest gives no moment.
+
+        The same list with another moment says something else.
+        """
+        return self.stated_at or "" if self.is_deletion else ""
 
     @property
     def is_gzip(self) -> bool:
@@ -214,8 +222,8 @@ class _Search:
         if not extracts:
             self.unknown.append(relative)
             return
-        stated = Stated(count, moment=export.stated_at if is_deletion else None)
-        self._add(entry, relative, delivery, extracts, parts, folder_date, None, stated, export.stated_at, is_deletion)
+        stated, moment = Stated(count), export.stated_at
+        self._add(entry, relative, delivery, extracts, parts, folder_date, None, stated, moment, is_deletion)
 
     def _add(
         self,
