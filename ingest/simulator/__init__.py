@@ -202,6 +202,9 @@ def build_world(
     cutover = Cutover(world, stock, purchasing, ledger)
     outbox.documents(SupplierMessages(world, purchasing.desk, plan, chance).documents)
     outbox.documents(Remittances(world, charging, census, plan, chance).arrived)
+    if any(site.clinical == "ehr_fhir" for site in world.sites.values()):
+        outbox.documents(clinic.bedside.server.exports)
+        census.on_visit.append(clinic.bedside.visited)
     messages = Messages(world, masters, stock, charging, clinic.chart, census, outbox, plan, chance)
 
     eve = start - timedelta(days=1)

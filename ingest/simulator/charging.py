@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
-from ingest.simulator.chance import Chance
+from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charge_faults import (
+    DAYS_IN_TIME,
     ENDING_CODE,
     FORGOTTEN,
     FORMER_CODE,
@@ -35,6 +36,7 @@ from ingest.simulator.masters import ChargeCode, Masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.stock import money
 
+AFTER_MIDNIGHT = timedelta(minutes=70)  # from the evening's filing to the first hour of the next day in New York
 SOURCE_LOG, SOURCE_INTERFACE, SOURCE_ROUTER, SOURCE_UNIT_ENTRY, SOURCE_REPOST, SOURCE_REMITTANCE = 1, 2, 3, 4, 5, 8
 
 
@@ -84,6 +86,7 @@ class ChargeRequest:
     wasted_each: Decimal = Decimal(0)
     item_class: str = "SUPPLY"
     is_by_hand: bool = False  # unit charge entry: no log, no supply
+    usage_id: str | None = None  # documented line behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Charging:
         self._next_record = 1
         self._stops: dict[str, date] = {}
         self._by_supply: dict[str, Item] | None = None
+        self._behind: dict[str, ChargeRequest] = {}  # requests of charges that name nothing themselves
         self._cost_table: dict[int, list[tuple[date, Decimal]]] | None = None
 
     def opening(self, d: date) -> None:
@@ -230,6 +234,9 @@ class Charging:
         )
         account = self.accounts[request.account]
         posted = request.posted_at.date()
+        if self._names_nothing(request.site):
+            self._trigger_unnamed(request, account, stream)
+            return
         if request.is_by_hand:
             self._due.setdefault(posted + timedelta(days=1), []).append(Due(request, None, None))
             return
@@ -275,6 +282,34 @@ class Charging:
             tar_id = self._hold(request, "review", record, day) if day > posted else None
         self._due.setdefault(day, []).append(Due(request, ucl_id, tar_id))
 
+    def _names_nothing(self, site: str) -> bool:
+        """Whether charges of the site carry no log, supply or implant, and wait in HSP_PRE_AR_TX alone (Q44)."""
+        return self.world.sites[site].clinical == "ehr_fhir"
+
+    def _trigger_unnamed(self, request: ChargeRequest, account: Account, stream: Stream) -> None:
+        """A charge trigger of the acquired hospital: 1 to 4 days for inpatients, never later than UC-02 allows."""
+        posted = request.posted_at.date()
+        wait = stream.integer(1, 4) if account.base_class == 1 else stream.integer(0, 1)
+        latest = request.service_date + timedelta(days=DAYS_IN_TIME[account.base_class])
+        day = max(min(posted + timedelta(days=wait), latest), posted)
+        record = self._next_record
+        self._next_record += 1
+        if request.mode in LATENESS:
+            late = self.chance.stream("late charge", request.log_id, request.usage_id)
+            day = day_of_lateness(request.mode, account.base_class, request.service_date, posted, late)
+        if request.mode == FORGOTTEN:
+            self._due.setdefault(day, []).append(Due(request, None, None))
+            return
+        trigger = str(90000000 + record)
+        units = self._units(request)
+        self._tell(ToldCharge(request, trigger, units, self._amount(request, units), request.posted_at))
+        if request.mode == "pre_ar":
+            self._hold(request, "pre_ar", record, None)
+            return
+        if day > posted:
+            self._hold(request, "pre_ar", record, day)
+        self._due.setdefault(day, []).append(Due(request, trigger, None))
+
     def _tell(self, told: ToldCharge) -> None:
         for hear in self.on_charge:
             hear(told)
@@ -295,14 +330,15 @@ class Charging:
             "review": f"{50000000 + record}",
             "pre_ar": f"{80000000 + record}",
         }[station]
+        named = not self._names_nothing(request.site)
         self.world.in_flight.append(
             InFlightCharge(
                 station=station,
                 record_id=record_id,
                 account=request.account,
-                log_id=request.log_id,
-                supply_id=request.supply_id,
-                implant_id=request.implant_id,
+                log_id=request.log_id if named else None,
+                supply_id=request.supply_id if named else None,
+                implant_id=request.implant_id if named else None,
                 proc_id=request.code.proc_id,
                 quantity=quantity,
                 amount=amount,
@@ -313,7 +349,8 @@ class Charging:
                 outcome="posted" if until is not None else "none",
             )
         )
-        self._emit_router(request, record, 2 if station == "router" else 3, at, quantity)
+        if named:
+            self._emit_router(request, record, 2 if station == "router" else 3, at, quantity)
         if station == "review":
             self._emit_review(request, record_id, 3, at, None)
             return record_id
@@ -328,8 +365,8 @@ class Charging:
                     "HSP_ACCOUNT_ID": request.account,
                     "PAT_ENC_CSN_ID": account.csn,
                     "CHARGE_PROC_ID": request.code.proc_id,
-                    "SUP_ID": request.supply_id,
-                    "LOG_ID": request.log_id,
+                    "SUP_ID": request.supply_id if named else None,
+                    "LOG_ID": request.log_id if named else None,
                     "HCPCS_CODE": request.code.hcpcs,
                     "REV_CODE_ID": revenue_id(request.code.revenue_code),
                     "QUANTITY": quantity,
@@ -451,7 +488,7 @@ class Charging:
             rule, is_near_miss, reason = PLANTED[request.mode]
             self.plan.note(rule, f"charge={first.tx_id}", request.site, is_near_miss, reason)
         filed = self._filed_at(d)
-        if due.ucl_id is not None:
+        if due.ucl_id is not None and not self._names_nothing(request.site):
             self._emit_router(request, int(due.ucl_id) - 90000000, 3, filed, quantity)
         if due.tar_id is not None:
             self._emit_review(request, due.tar_id, 2, filed, first.tx_id)
@@ -519,6 +556,7 @@ class Charging:
         posted_to, old_account = account.account, None
         if account.combined_into is not None:
             posted_to, old_account = account.combined_into, account.account
+        unnamed = request.is_by_hand or self._names_nothing(request.site)
         tx = ChargeTransaction(
             tx_id=str(changes.pop("tx_id", "")) or self._new_tx(),
             account=posted_to,
@@ -532,9 +570,9 @@ class Charging:
             revenue_code=request.code.revenue_code,
             department_id=self.department_id(request.site, department or request.department),
             site=request.site,
-            supply_id=None if request.is_by_hand else request.supply_id,
-            implant_id=None if request.is_by_hand else request.implant_id,
-            log_id=None if request.is_by_hand else request.log_id,
+            supply_id=None if unnamed else request.supply_id,
+            implant_id=None if unnamed else request.implant_id,
+            log_id=None if unnamed else request.log_id,
             reverses=None,
             reposts=None,
             credits=None,
@@ -551,11 +589,14 @@ class Charging:
             tx = replace(tx, revenue_code=WRONG_OVERRIDES[code])
         elif code in OVERRIDES and self.plan.quirk("Q43", tx.tx_id):
             tx = replace(tx, revenue_code=OVERRIDES[code])
+        if unnamed and not request.is_by_hand:
+            self._behind[tx.tx_id] = request
+        filed_by = SOURCE_UNIT_ENTRY if request.is_by_hand else SOURCE_INTERFACE if unnamed else source
         self._record(
             tx,
-            source=SOURCE_UNIT_ENTRY if request.is_by_hand else source,
+            source=filed_by,
             default_revenue=request.code.revenue_code,
-            location_code=request.location_code,
+            location_code=None if unnamed else request.location_code,
             wasted=request.wasted_each,
         )
         if source == SOURCE_INTERFACE:
@@ -625,6 +666,7 @@ class Charging:
         wasted: Decimal = Decimal(0),
         reason: int | None = None,
     ) -> None:
+        tx = replace(tx, known_at=tx.known_at + self._after_midnight(tx.site, tx.post_date))
         self.world.charges.append(tx)
         account = self.accounts[tx.account]
         account.transactions.append(tx)
@@ -650,6 +692,11 @@ class Charging:
             tx.known_at,
         )
         self._book(tx)
+
+    def _after_midnight(self, site: str, d: date) -> timedelta:
+        """Q46: how much later a day's charges are filed, past midnight at the hospital and not yet at the server."""
+        is_late = self._names_nothing(site) and self.plan.quirk("Q46", site, d)
+        return AFTER_MIDNIGHT if is_late else timedelta()
 
     def _emit_transaction(
         self, tx: ChargeTransaction, source: int, default_revenue: str | None, at: datetime | None = None
@@ -724,6 +771,15 @@ class Charging:
                 known_at=tx.known_at,
             )
         )
+
+    def take_back(self, account_id: str, usage_id: str, d: date) -> None:
+        """Reverse what was charged for a line that turned out not to be true."""
+        account = self.accounts[account_id]
+        gone = {tx.reverses for tx in account.transactions}
+        for tx in list(account.transactions):
+            behind = self._behind.get(tx.tx_id)
+            if behind is not None and behind.usage_id == usage_id and tx.tx_id not in gone:
+                self._reverse(tx, d, 3)
 
     # -------------------------------------------------------------------------------------- other charges of a stay
 
@@ -814,7 +870,7 @@ class Charging:
         self._later(self._changes, day, (account_id, kind))
 
     def _change(self, account: Account, kind: str, d: date) -> None:
-        at = self._filed_at(d, 10)
+        at = self._filed_at(d, 10) + self._after_midnight(account.site, d)
         if kind == "combine":
             survivor = replace(
                 account,
@@ -856,9 +912,13 @@ class Charging:
 
     def _still_charged(self, account: Account, tx: ChargeTransaction) -> bool:
         """Whether the policy still charges the line to an inpatient."""
-        if tx.supply_id is None or tx.implant_id is not None:
+        behind = self._behind.get(self._root(account, tx))
+        if behind is not None:
+            item = behind.item if behind.implant_id is None else None
+        elif tx.supply_id is None or tx.implant_id is not None:
             return True
-        item = self._item_by_supply().get(tx.supply_id)
+        else:
+            item = self._item_by_supply().get(tx.supply_id)
         if item is None or item.item_class == "IMPLANT":
             return True
         return self.masters.is_chargeable(

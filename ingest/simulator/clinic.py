@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from ingest.simulator.assortment import EVERY_CASE, PULLED_FAMILIES, SERVICES
+from ingest.simulator.bedside import Bedside
 from ingest.simulator.carts import Cart, pick
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charge_faults import (
@@ -64,7 +65,33 @@ USUAL_QUANTITIES: dict[str, tuple[int, int]] = {
 # Family of the items that are at hand in a department and may be opened or not.
 CARD_FAMILIES = {"7010": "hemostat", "7020": "balloon", "7030": "microcath"}
 MOST_TAGS_PER_CASE = 3
+QUIET = timedelta(days=3)
 OWN_LOG_NUMBERS = 7_000_000  # distance of a log number that no case has
+# What cannot come about where usage names an item by its MMIS number, issues name no case and charges no usage line.
+NOT_IN_THE_EAST = frozenset(
+    {
+        ("UI-01", "implant"),
+        ("UI-01", "alternate number"),
+        ("UI-01", "BX against EA"),
+        ("UI-01", "untagged issue"),
+        ("UI-02", "not_documented"),
+        ("UI-02", "late_return"),
+        ("UI-02", "returned"),
+        ("UI-02", "within tolerance"),
+        ("UI-02", "wrong_case"),
+        ("UC-01", "in the router"),
+        ("UC-01", "in review"),
+        ("UC-01", "unit charge entry"),
+        ("UC-01", "construct component"),
+        ("UC-01", "reposted to another account"),
+        ("UC-05", "issue tagged to the case"),
+        ("UC-06", "implant"),
+        ("UC-08", "former code"),
+        ("UC-08", "ending code"),
+        ("UC-13", "another account"),
+        ("UC-13", "transferred later"),
+    }
+)
 
 
 class Clinic:
@@ -105,6 +132,7 @@ class Clinic:
         self._carts: dict[str, Cart] = {}  # by case, where usage is posted at the pick
         self.recalls = Recalls(world, stock, outbox, plan, chance)
         self.chart = Chart(world, masters, outbox, plan, chance)
+        self.bedside = Bedside(world, masters, charging, self.chart.people, plan, chance)
 
     # ------------------------------------------------------------------------------------------------------ schedule
 
@@ -112,13 +140,12 @@ class Clinic:
         """Schedule the first week, on the day before the first business date."""
         self.chart.opening(d)
         self.recalls.opening(d)
+        self.bedside.opening(datetime.combine(d, time(12), CHICAGO))
         for ahead in range(1, SCHEDULE_AHEAD + 1):
             self._schedule_day(d + timedelta(days=ahead), datetime.combine(d, time(14), CHICAGO))
 
     def _schedule_day(self, day: date, at: datetime) -> None:
         for site in self.world.sites.values():
-            if site.clinical != "ehr":
-                continue
             stream = self.chance.stream("schedule", site.code, day)
             expected = CASES_PER_YEAR / 365 * site.volume_share * self.masters.scale * WEEKDAY_WEIGHTS[day.weekday()]
             number = int(expected) + stream.flag(expected - int(expected))
@@ -127,7 +154,8 @@ class Clinic:
             for case in cases:
                 self._schedule.setdefault(day, []).append(case)
                 self.chart.patient(case.patient, at)
-                self.chart.case(case, at, None)
+                if not self.bedside.keeps(site.code):
+                    self.chart.case(case, at, None)
 
     def _plan_case(self, site: str, day: date, place: int, stream: Stream) -> PlannedCase:
         departments = self.world.sites[site].departments
@@ -136,8 +164,11 @@ class Clinic:
         )
         surgeons = [surgeon for surgeon in self.masters.surgeons if procedure.service_c in surgeon.services]
         surgeon = stream.pick(surgeons)
-        case_id = str(self._next_case)
-        self._next_case += 1
+        if self.bedside.keeps(site):
+            case_id = self.bedside.case_number(day)
+        else:
+            case_id = str(self._next_case)
+            self._next_case += 1
         reuse = self._patients and stream.flag(0.1)
         patient = stream.pick(self._patients[-60:]) if reuse else self._new_patient(case_id)
         csn = str(self._next_encounter)
@@ -152,7 +183,7 @@ class Clinic:
             surgeon_id=surgeon.provider_id,
             surgeon_name=surgeon.name,
             room=1 + place % 6,
-            start=datetime.combine(day, time(minute // 60, minute % 60), CHICAGO),
+            start=datetime.combine(day, time(minute // 60, minute % 60), self.world.sites[site].clock),
             patient=patient,
             surgical_csn=csn,
         )
@@ -164,7 +195,7 @@ class Clinic:
 
     def _number_logs(self, cases: list[PlannedCase]) -> None:
         """Q01: a log's number differs from its case's for one in ten; some are another case's number."""
-        special = [case for case in cases if self.plan.quirk("Q01", case.case_id)]
+        special = [case for case in cases if not self.bedside.keeps(case.site) and self.plan.quirk("Q01", case.case_id)]
         for first, second in zip(special[::2], special[1::2], strict=False):
             first.log_id, second.log_id = second.case_id, first.case_id
         if len(special) % 2:
@@ -205,6 +236,8 @@ class Clinic:
         for planned in self._today:
             if not planned.is_cancelled:
                 self._perform(planned)
+            elif self.bedside.keeps(planned.site):
+                self.bedside.cancelled(planned, datetime.combine(d, time(9), CHICAGO))
             else:
                 self.chart.case(planned, datetime.combine(d, time(9), CHICAGO), None)
                 self._empty_cart(planned.case_id, datetime.combine(d, time(10, 15), CHICAGO))
@@ -237,8 +270,9 @@ class Clinic:
         account = self._admit(planned, stream)
         mode = "test" if planned.patient.is_test else "normal"
         d = planned.day
+        east = self.bedside.keeps(planned.site)
         if mode == "normal":
-            unposted_wanted = d > self.world.start + timedelta(days=4)
+            unposted_wanted = d > self.world.start + timedelta(days=4) and not east
             if unposted_wanted and self.plan.wants("UI-02", False, planned.case_id, d, "log unposted"):
                 mode = "unposted"
             elif self.plan.quirk("void log", planned.case_id, share=0.005):
@@ -270,15 +304,19 @@ class Clinic:
             default_location_id=self._default_location(planned).location_id,
             known_at=known_at,
         )
-        performed = Performed(planned, case, lines, account, account.csn, mode, str(81000000 + int(planned.case_id)))
+        pick_list = "" if east else str(81000000 + int(planned.case_id))
+        performed = Performed(planned, case, lines, account, account.csn, mode, pick_list)
         posting_day = d + timedelta(days=stream.weighted(((0, 0.5), (1, 0.35), (2, 0.15))))
         if mode == "normal":
             self._plant(performed, stream)
+        if east and mode == "normal" and not account.is_touched:
+            self._mistake(performed)
         self._finish_lines(performed, stream)
         self.world.cases.append(case)
-        self.chart.case(planned, known_at, planned.log_id)
-        self.chart.log(performed, known_at)
-        self.chart.details(performed, known_at, stream)
+        if not east:
+            self.chart.case(planned, known_at, planned.log_id)
+            self.chart.log(performed, known_at)
+            self.chart.details(performed, known_at, stream)
         self._document(performed, lines, known_at)
         self._scan_lines(performed, stream)
         self._request_orders(performed)
@@ -313,9 +351,21 @@ class Clinic:
         )
         self._next_account += 1
         self._next_encounter += 1
-        self.chart.encounter(account, ward, account.admitted_at)
+        self._show_stay(account, ward, account.admitted_at)
         self.charging.open_account(account, account.admitted_at)
         return account
+
+    def _show_stay(
+        self,
+        account: Account,
+        ward: str,
+        at: datetime,
+        discharged: datetime | None = None,
+        base_class: int | None = None,
+    ) -> None:
+        """A stay opens or changes in the record of its hospital."""
+        record = self.bedside if self.bedside.keeps(account.site) else self.chart
+        record.encounter(account, ward, at, discharged, base_class)
 
     def _admit(self, planned: PlannedCase, stream: Stream) -> Account:
         inpatient = stream.flag(planned.procedure.inpatient_share)
@@ -338,26 +388,27 @@ class Clinic:
             is_surgical=True,
             payor=stream.pick(("1001", "1002", "1003", "1004")),
         )
-        self.outbox.emit(
-            "ehr",
-            "PAT_OR_ADM_LINK",
-            {
-                "PAT_ENC_CSN_ID": planned.surgical_csn,
-                "OR_LINK_CSN": account.csn,
-                "CASE_ID": planned.case_id,
-                "LOG_ID": planned.log_id,
-                "OR_CASELOG_ID": str(int(planned.case_id) + 13)
-                if self.plan.quirk("Q18", planned.case_id)
-                else planned.log_id,
-                "UPDATE_DATE": admitted,
-            },
-            admitted,
-        )
+        if not self.bedside.keeps(planned.site):
+            self.outbox.emit(
+                "ehr",
+                "PAT_OR_ADM_LINK",
+                {
+                    "PAT_ENC_CSN_ID": planned.surgical_csn,
+                    "OR_LINK_CSN": account.csn,
+                    "CASE_ID": planned.case_id,
+                    "LOG_ID": planned.log_id,
+                    "OR_CASELOG_ID": str(int(planned.case_id) + 13)
+                    if self.plan.quirk("Q18", planned.case_id)
+                    else planned.log_id,
+                    "UPDATE_DATE": admitted,
+                },
+                admitted,
+            )
         if discharged.date() <= self.world.end:
             self._on_or_now(
                 planned.day,
                 discharged.date(),
-                lambda day: self.chart.encounter(account, "6010", discharged, discharged),
+                lambda day: self._show_stay(account, "6010", discharged, discharged),
             )
         return account
 
@@ -391,14 +442,17 @@ class Clinic:
                 implant = self._implant_line(planned, family, stream)
                 if implant is not None:
                     lines.append(implant)
-        if planned.procedure.service_c == 20 and stream.flag(0.2 if self.plan.shows("Q13") else 0):
+        east = self.bedside.keeps(planned.site)
+        if planned.procedure.service_c == 20 and stream.flag(0.2 if self.plan.shows("Q13") and not east else 0):
             lines.extend(self._construct(planned, stream))
         if planned.procedure.service_c == 10 and stream.flag(0.1):
             tools = self._items(planned.site, "instrument")
             if tools:
                 par = self.stock.location(planned.site, "PAR", 1)
                 lines.append(Line("pick_list", stream.pick(tools), ONE, ZERO, par, stock_class="NONSTOCK"))
-        if mode == "normal":
+        if east:
+            lines = self.bedside.documented(lines)
+        elif mode == "normal":
             self._placeholder(planned, lines)
         for line in lines:
             if line.item is not None:
@@ -420,7 +474,7 @@ class Clinic:
             line = Line("implant", item, ONE, ZERO, None, lot, "BILLONLY", implant_id, record)
             if lot.expiry is not None and self.plan.quirk("Q23", record, share=0.01):
                 line.recorded_lot = replace(lot, expiry=lot.expiry.replace(year=lot.expiry.year + 100, day=1))
-            if self.plan.quirk("Q09", record, share=0.2):
+            if not self.bedside.keeps(planned.site) and self.plan.quirk("Q09", record, share=0.2):
                 line.one_time_family, line.item, line.stock_class = item, None, "ONE_TIME"
                 line.cost = (item.price_each * Decimal("1.1")).quantize(Decimal("0.01"))
             return line
@@ -431,7 +485,7 @@ class Clinic:
         line = Line("implant", item, quantity, ZERO, home, lot, "STOCK", implant_id, record)
         if stream.flag(0.06):
             line.used, line.wasted = ZERO, ONE
-            if self.plan.quirk("Q08", record):
+            if not self.bedside.keeps(planned.site) and self.plan.quirk("Q08", record):
                 line.implant_id = None
         return line
 
@@ -491,10 +545,13 @@ class Clinic:
         case, site = performed.case, performed.case.site
         d = case.surgery_date
         planted = 0
+        east = self.bedside.keeps(site)
 
         def wants(rule: str, defect: bool, variant: str) -> bool:
             nonlocal planted
-            if planted >= MOST_TAGS_PER_CASE or not self.plan.wants(rule, defect, case.log_id, d, variant):
+            if planted >= MOST_TAGS_PER_CASE or (east and (rule, variant) in NOT_IN_THE_EAST):
+                return False
+            if not self.plan.wants(rule, defect, case.log_id, d, f"{variant}, FHIR" if east else variant):
                 return False
             planted += 1
             return True
@@ -545,11 +602,13 @@ class Clinic:
         def key(line: Line) -> str:
             return f"case={case.log_id}|item={line.supply_id}"
 
+        east = self.bedside.keeps(site)
+
         def loose(line: Line) -> bool:
             item = line.item
-            return item is not None and self._loose_untagged.get((site, item.key), date.min) < d - timedelta(days=3)
+            return item is not None and self._loose_untagged.get((site, item.key), date.min) < d - QUIET
 
-        line = free(lambda entry: plain(entry) and loose(entry))
+        line = free(lambda entry: plain(entry) and loose(entry) and (not east or calm(entry)))
         if line is not None and wants("UI-01", True, "no_scan"):
             line.tag, line.scan = "UI-01", "none"
             line.used = Decimal(max(int(line.used), stream.integer(2, 4)))
@@ -572,9 +631,13 @@ class Clinic:
             line.tag, line.scan = "UI-01", "box"
             line.used = line.item.packages[1].each
             self.plan.note("UI-01", key(line), site, True, "issued by the box")
-        line = free(plain)
+        # Where issues name no case, one piece short here and another there could come together.
+        line = free(lambda entry: plain(entry) and (not east or (calm(entry) and loose(entry))))
         if line is not None and wants("UI-01", False, "within tolerance"):
             line.tag, line.scan = "UI-01", "one less"
+            if east and line.item is not None:
+                self._quiet(performed, line)
+                self._loose_untagged[(site, line.item.key)] = d
             line.used = max(line.used, Decimal(2))
             self.plan.note("UI-01", key(line), site, True, "one EACH missing is within tolerance")
         line = free(lambda entry: plain(entry) and calm(entry))
@@ -629,6 +692,30 @@ class Clinic:
                 "wrong case typed",
             )
             self.plan.note("UI-01", key(line), site, False, "issued to another case by mistake")
+
+    def _mistake(self, performed: Performed) -> None:
+        """Q36: one piece too many is written down, and taken back when it was counted and charged already."""
+        case = performed.case
+        if not self.plan.quirk("Q36", case.case_id):
+            return
+        item = self._not_on_log(performed, self.chance.stream("mistake", case.case_id))
+        if item is None or self._loose_untagged.get((case.site, item.key), date.min) >= case.surgery_date - QUIET:
+            return
+        home = self.stock.home(case.site, item)
+        cost = self.charging.cost_on(item, case.surgery_date)
+        for line in self.bedside.documented([Line("pick_list", item, ONE, ZERO, home, cost=cost)]):
+            line.tag, line.scan = "Q36", "none"
+            self._loose_untagged[(case.site, item.key)] = case.surgery_date
+            self._quiet(performed, line)
+            performed.account.is_touched = True
+            performed.mistaken = line
+            performed.lines.append(line)
+
+    def _retract(self, performed: Performed, line: Line, day: date) -> None:
+        at = datetime.combine(day, time(15, 20), CHICAGO)
+        is_deleted = self.chance.stream("retract", line.usage_id).flag(0.5)
+        self.bedside.retract(performed, line, at, is_deleted)
+        self.charging.take_back(performed.account.account, line.usage_id, day)
 
     def _quiet(self, performed: Performed, line: Line) -> None:
         """No loose issue of this item may hide the missing one."""
@@ -705,16 +792,12 @@ class Clinic:
                 and self._expected(performed, line) > 0
             )
 
-        def charged_alone(line: Line) -> bool:
+        def alone(line: Line) -> bool:
             """Charged under a code of its own in the case: a charge that names no supply can mean nothing else."""
             item = line.item
-            return (
-                charged(line)
-                and item is not None
-                and not any(
-                    other is not line and other.item is not None and other.item.charge_code == item.charge_code
-                    for other in performed.lines
-                )
+            return item is not None and not any(
+                other is not line and other.item is not None and other.item.charge_code == item.charge_code
+                for other in performed.lines
             )
 
         def charged_implant(line: Line) -> bool:
@@ -737,7 +820,7 @@ class Clinic:
             former = former_code(self.masters, self.masters.charge_codes[line.item.charge_code or ""])
             return former is not None and former.is_in_force(case.surgery_date) != is_ended
 
-        account = performed.account
+        account, east = performed.account, self.bedside.keeps(site)
         offers: tuple[tuple[str, bool, str, Callable[[Line], bool], str], ...] = (
             ("UC-01", True, "supply", charged, "missed"),
             ("UC-01", True, "implant", charged_implant, "missed"),
@@ -749,7 +832,7 @@ class Clinic:
             ("UC-01", False, "before posting", charged, "pre_ar"),
             ("UC-01", False, "reposted to another code", charged, "other_code"),
             ("UC-01", False, "reposted to another account", charged, OTHER_ACCOUNT),
-            ("UC-01", False, "unit charge entry", charged_alone, "by_hand"),
+            ("UC-01", False, "unit charge entry", lambda entry: charged(entry) and alone(entry), "by_hand"),
             ("UC-04", False, "two used, two charges", lambda entry: charged(entry) and entry.used > 1, "two_rows"),
             ("UC-04", False, "duplicate reversed", charged, "duplicate_reversed"),
             ("UC-02", True, "held in review", charged, HELD_TOO_LONG),
@@ -763,9 +846,9 @@ class Clinic:
             ("UC-13", True, "another account", charged, WRONG_ACCOUNT),
             ("UC-13", True, "transferred later", charged, WRONG_ACCOUNT_FIRST),
         )
-        first = int(case.case_id) % len(offers)  # every kind gets its turn, also where lines are few
+        first = _number(case.case_id) % len(offers)  # every kind gets its turn, also where lines are few
         for rule, defect, variant, test, mode in (*offers[first:], *offers[:first]):
-            line = free(test)
+            line = free(lambda entry, test=test: test(entry) and (not east or alone(entry)))  # type: ignore[misc]
             if line is None or not wants(rule, defect, variant):
                 continue
             line.tag, line.charge = rule, mode
@@ -900,7 +983,7 @@ class Clinic:
             if line is not None:
                 entity = f"implant={line.implant_id}" if line.implant_id else f"item={line.supply_id}"
                 self.plan.note("UC-01", f"case={case.log_id}|{entity}", site, True, "research account")
-        if performed.mode == "normal" and self.masters.scale:
+        if performed.mode == "normal" and self.masters.scale and not self.bedside.keeps(site):
             self._note_mapping(performed)
 
     def _note_mapping(self, performed: Performed) -> None:
@@ -922,6 +1005,9 @@ class Clinic:
 
     def _finish_lines(self, performed: Performed, stream: Stream) -> None:
         """Give every line its identity in the record."""
+        if self.bedside.keeps(performed.case.site):
+            self.bedside.number_lines(performed, performed.lines)
+            return
         pick_line, finding_line = 0, 0
         for line in performed.lines:
             if line.kind == "implant":
@@ -947,6 +1033,11 @@ class Clinic:
         What goes with the first documentation alone, copies and explants, is not written again by an addendum.
         """
         case = performed.case
+        if self.bedside.keeps(case.site):
+            self.bedside.document(performed, lines, at)
+            if lines is not performed.extra_lines:
+                self._explant(performed, 0, at)
+            return
         if any(line.kind == "pick_list" for line in lines) and not performed.case.posted_at:
             self.outbox.emit(
                 "ehr",
@@ -1020,6 +1111,10 @@ class Clinic:
             return
         stream = self.chance.stream("explant", case.log_id)
         item = stream.pick(items)
+        if self.bedside.keeps(case.site):
+            device = f"dev-{case.case_id.lower()}-out"
+            self.bedside.explant(performed, item, self.stock.new_lot(item, case.surgery_date, device), device, at)
+            return
         for offset, action in enumerate(("explanted", "adjusted") if stream.flag(0.3) else ("explanted",), start=1):
             record = str(6_000_000 + self._next_record)
             implant_id = str(9_000_000 + self._next_record)
@@ -1276,7 +1371,10 @@ class Clinic:
     def _void(self, performed: Performed, day: date) -> None:
         at = datetime.combine(day, time(9, 30), CHICAGO)
         self._version(performed, at, status=4)
-        self.chart.log(performed, at)
+        if self.bedside.keeps(performed.case.site):
+            self.bedside.voided(performed, at)
+        else:
+            self.chart.log(performed, at)
         for line in performed.lines:
             if line.item is not None and line.is_owned_stock and line.scan != "none" and line.location is not None:
                 scan = self._scan_of(performed, line.item, line.used + line.wasted, line.location, at)
@@ -1286,30 +1384,41 @@ class Clinic:
         """Post the log: usage is final, charges go out."""
         case = performed.case
         first = not case.posted_at
-        self._version(performed, at, status=2, posted_at=(*case.posted_at, at))
-        self.chart.log(performed, at, addenda=len(performed.case.posted_at) - 1)
-        self.outbox.emit(
-            "ehr",
-            "OR_LOG_AUDIT_TRAIL",
-            {"LOG_ID": case.log_id, "LINE": 10 + len(performed.case.posted_at), "AUDIT_DATE": at, "AUDIT_ACTION_C": 7},
-            at,
-        )
-        self.chart.totals(performed, at)
+        if self.bedside.keeps(case.site):
+            # What counts is when the procedures were completed first; an addendum does not complete them again.
+            self._version(performed, at, status=2, posted_at=case.posted_at or (at,))
+            if first:
+                self.bedside.posted(performed, at)
+        else:
+            self._version(performed, at, status=2, posted_at=(*case.posted_at, at))
+            self.chart.log(performed, at, addenda=len(performed.case.posted_at) - 1)
+            number = 10 + len(performed.case.posted_at)
+            self.outbox.emit(
+                "ehr",
+                "OR_LOG_AUDIT_TRAIL",
+                {"LOG_ID": case.log_id, "LINE": number, "AUDIT_DATE": at, "AUDIT_ACTION_C": 7},
+                at,
+            )
+            self.chart.totals(performed, at)
         lines = performed.lines if first else performed.extra_lines
         self.charging.trigger(self._requests(performed, lines, at))
         if not first:
             return
         stream = self.chance.stream("after posting", case.log_id)
+        if performed.mistaken is not None:
+            mistaken = performed.mistaken
+            later = at.date() + timedelta(days=stream.integer(6, 10))
+            self._on(later, lambda day: self._retract(performed, mistaken, day))
         self._stay_charges(performed, at, stream)
         self._stray_charges(performed, at)
         self._credits(performed, at)
-        if stream.flag(0.4):
+        if stream.flag(0.4) and not self.bedside.keeps(case.site):
             self._on(at.date() + timedelta(days=stream.integer(1, 3)), lambda day: self._complete(performed, day))
         if self.plan.quirk("Q17", case.log_id, share=0.02) and case.department == "7010" and performed.mode == "normal":
             day = at.date() + timedelta(days=stream.integer(4, 20))
             self._prepare_addendum(performed, stream)
             self._on(day, lambda on: self._addendum(performed, on))
-        elif self.plan.quirk("Q19", case.log_id, share=0.02):
+        elif not self.bedside.keeps(case.site) and self.plan.quirk("Q19", case.log_id, share=0.02):
             again = at + timedelta(days=1)
             performed.extra_lines = []
             self._on(again.date(), lambda _: self._post(performed, again))
@@ -1340,20 +1449,27 @@ class Clinic:
     def _follow_class(self, performed: Performed, day: date) -> None:
         at = datetime.combine(day, time(22, 10), CHICAGO)
         self._version(performed, at, base_class=1)
-        self.chart.encounter(performed.account, "6010", at, performed.account.discharged_at, base_class=1)
+        self._show_stay(performed.account, "6010", at, performed.account.discharged_at, base_class=1)
 
     def _prepare_addendum(self, performed: Performed, stream: Stream) -> None:
         """Q17: one more piece was used and scanned; the record learns of it later."""
         item = self._not_on_log(performed, stream)
         if item is None:
             return
+        east = self.bedside.keeps(performed.case.site)
         home = self.stock.home(performed.case.site, item)
         line = Line("pick_list", item, ONE, ZERO, home, cost=self.charging.cost_on(item, performed.case.surgery_date))
         # A charge of an addendum comes too late (UC-02): one that no defect wants is not charged any more.
-        is_late = self.plan.wants("UC-02", True, performed.case.log_id, performed.case.surgery_date, "addendum")
+        variant = "addendum, FHIR" if east else "addendum"
+        is_late = self.plan.wants("UC-02", True, performed.case.log_id, performed.case.surgery_date, variant)
+        if east and not is_late:
+            return  # that record has no flag that would say so
         line.flag = "Y" if item.is_chargeable and is_late else "N"
         number = sum(1 for entry in self.world.usage if entry.log_id == performed.case.log_id) + 5
         line.usage_id = f"PKLST:{performed.pick_list_id}:{number}"
+        if east:
+            line.flag = None
+            self.bedside.number_lines(performed, self.bedside.documented([line]), number)
         performed.extra_lines = [line]
         scan = self._scan_of(performed, item, ONE, home, performed.case.posted_at[-1] - timedelta(minutes=30))
         self.stock.use(scan)
@@ -1398,6 +1514,7 @@ class Clinic:
                     mode="normal" if line.charge == "by_hand" else line.charge,
                     wasted_each=line.wasted,
                     is_by_hand=line.charge == "by_hand",
+                    usage_id=line.usage_id,
                 )
             )
         return requests
@@ -1407,7 +1524,8 @@ class Clinic:
         case = performed.case
         account = case.account
         hours = Decimal(stream.integer(2, 9)) / 2
-        self.charging.post_simple(account, "3600001", hours, case.surgery_date, at.date(), case.department, case.log_id)
+        log_id = None if self.bedside.keeps(case.site) else case.log_id
+        self.charging.post_simple(account, "3600001", hours, case.surgery_date, at.date(), case.department, log_id)
         if not case.is_research:
             self.charging.post_simple(account, "3700001", ONE, case.surgery_date, at.date(), case.department)
         if case.base_class == 1:
@@ -1459,7 +1577,7 @@ class Clinic:
             return self.plan.wants("UC-12", defect, case.log_id, case.surgery_date, variant)
 
         charging, where = self.charging, (case.account, "2500001", ONE, d, case.department)
-        lost = str(690000000 + int(case.case_id) % 9_000_000)  # numbers from before the history
+        lost = str(690000000 + _number(case.case_id) % 9_000_000)  # numbers from before the history
         if wants(True, "reversal"):
             tx, reason = charging.post_credit(*where, reverses=lost), "reversed charge is not on file"
         elif wants(True, "credit"):
@@ -1479,8 +1597,6 @@ class Clinic:
     def _floor_patients(self, d: date) -> None:
         """Stays without surgery: nursing kits are charged to them by hand."""
         for site in self.world.sites.values():
-            if site.clinical != "ehr":
-                continue
             stream = self.chance.stream("floor", site.code, d)
             expected = 40 * site.volume_share * self.masters.scale * 10
             for place in range(int(expected) + stream.flag(expected - int(expected))):
@@ -1538,3 +1654,8 @@ class Clinic:
                     False,
                     "number in no ERP, catalogue number of digits",
                 )
+
+
+def _number(case_id: str) -> int:
+    """The running number of a case, also of one that carries its year (E-yyyy-nnnnnn)."""
+    return int(case_id.rpartition("-")[2])

@@ -194,11 +194,12 @@ class Document:
     system: str
     extract: str  # the first extract that the file feeds
     path: str  # relative to the landing directory
-    content: bytes
+    content: bytes  # as it is before a name in .gz packs it
     rows: int  # rows of that extract in it
     folder: date
     slot: str | None = None
     stated_rows: int | None = None  # what its own trailer states, when that is something else
+    is_manifest: bool = False  # tells of the other files and is none of a feed
     total_matches: bool = True  # whether what else its trailer states is right
     is_truncated: bool = False
     is_snapshot: bool = False
@@ -429,7 +430,8 @@ class Outbox:
         if self.world.start <= following <= self.world.end:
             for system in NIGHTLY:
                 self._write_nightly(system, following)
-        if d >= self.world.start:
+        sites = self.world.sites.values()
+        if d >= self.world.start and (not sites or any(site.stock_system == "pou" for site in sites)):
             self._write_pou(d)
         self._write_documents(d)
         midnight = datetime.combine(following, time(), CHICAGO).astimezone(UTC)
@@ -449,6 +451,8 @@ class Outbox:
                     continue
                 path = self._named(document.path)
                 self._write(path, document.content)
+                if document.is_manifest:
+                    continue
                 self.rows_written += document.rows
                 self.world.files.append(
                     DeliveredFile(
@@ -823,7 +827,7 @@ class Outbox:
 
     def _named(self, path: str) -> str:
         """The path of a file that the contracts do not zip, as it is delivered; manifests stay as they are."""
-        return path + ".gz" if self.is_packed and not path.endswith(".json") else path
+        return path + ".gz" if self.is_packed and not path.endswith((".json", ".gz")) else path
 
     def _write(self, path: str, payload: bytes) -> None:
         target = self.out / path

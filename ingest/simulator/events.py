@@ -308,9 +308,9 @@ class Case:
 class UsageLine:
     """One documented line of a case, as the EHR holds it in its last version."""
 
-    usage_id: str  # PKLST:<pick list>:<line>, IMPL:<record id>, RES:<finding>:<line>
+    usage_id: str  # PKLST:<pick list>:<line>, IMPL:<record id>, RES:<finding>:<line>; id of a SupplyDelivery
     log_id: str
-    record: str  # pick_list, implant, procedural
+    record: str  # pick_list, implant, procedural; delivery
     action: str  # used, wasted, explanted, adjusted (pick list lines carry used and wasted in one event, action 'used')
     supply_id: str | None  # documented item
     implant_id: str | None
@@ -335,6 +335,7 @@ class UsageLine:
     is_tissue: bool = False
     warranty_completed: date | None = None  # explanted device: EXPLANT_WARRANTY_COMPLETION_DT
     is_recall_reimplant: bool = False  # ICD_REIMP_MNRCALL_YN
+    system: str = "ehr"  # ehr or ehr_fhir; the latter names an item by its MMIS number, an implant by its device
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,12 @@ class Line:
     one_time_family: Item | None = None
     flag: str | None = None
     untraced: str = ""  # what the implant record lacks: no identifier, no lot
+    item_no: str | None = None  # number by which a record without supply ids documents it
 
     @property
     def supply_id(self) -> str | None:
         """The documented item."""
-        return self.item.supply_id if self.item is not None else None
+        return self.item_no or (self.item.supply_id if self.item is not None else None)
 
     @property
     def is_owned_stock(self) -> bool:
@@ -104,3 +105,4 @@ class Performed:
     extra_lines: list[Line] = field(default_factory=list)  # documented by an addendum later
     extra_scans: list[tuple[Scan, int | None]] = field(default_factory=list)  # never documented; days until returned
     strays: list[tuple[Item, str]] = field(default_factory=list)  # charged without usage, and why
+    mistaken: Line | None = None  # written down and taken back later (Q36)

@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 from ingest.simulator.accounts import CLOSE_WORKDAYS, closes_on
+from ingest.simulator.bedside import place_of
 from ingest.simulator.chance import Chance
 from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
@@ -63,6 +64,7 @@ COA: tuple[tuple[str, str, str, str, str, str], ...] = (
 )
 UNITS: dict[str, tuple[tuple[str, str], ...]] = {
     "ehr": (("EA", "EA"), ("BX", "BX")),
+    "ehr_fhir": (("EA", "EA"),),
     "hb": (("EA", "EA"), ("BX", "BX"), ("HR", "HR")),
     "pou": (("EA", "EA"), ("BX", "BX"), ("CA", "CA"), ("PK", "PK")),
     "mmis": (("EA", "EA"), ("BX", "BX"), ("CA", "CA")),
@@ -321,6 +323,13 @@ class Reference:
                             "source_code": f"{site.loc_id[:3]}{department}1",
                             **shared,
                         }
+                    if site.fhir_organisation is not None:
+                        yield {
+                            "source_system": "ehr_fhir",
+                            "scope": site.fhir_organisation,
+                            "source_code": department,
+                            **shared,
+                        }
                     yield {
                         "source_system": site.stock_system,
                         "scope": site.mmis_corp or site.pou_site,
@@ -405,6 +414,13 @@ class Reference:
                 "source_location": location.mmis_no or location.pou_code,
                 **shared,
             }
+            if site.fhir_organisation is not None:
+                yield {
+                    "source_system": "ehr_fhir",
+                    "scope": site.fhir_organisation,
+                    "source_location": place_of(location),
+                    **shared,
+                }
             if location.ehr_code is not None:
                 for system in ("ehr", "hb"):
                     yield {

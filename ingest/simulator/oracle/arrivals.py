@@ -25,7 +25,8 @@ from ingest.simulator.oracle.view import View
 # Systems with a daily calendar; the deadline of these two is in the small hours of the next day.
 DAILY = ("ehr", "hb", "erp_lawson", "ehr_fhir", "mmis", "pou", "erp_fusion")
 ENDS_NEXT_DAY = ("pou", "mmis")
-NEVER_JUDGED = {("pou", "count"), ("erp_fusion", "DELETED_KEYS")}
+# Without a day of their own: counts and deletions come only with content, devices come in the files of procedures.
+NEVER_JUDGED = {("pou", "count"), ("erp_fusion", "DELETED_KEYS"), ("ehr_fhir", "ProcedureDevice")}
 SNAPSHOT_SLOT = "0600"
 SAME_WEEKDAYS = 4
 WEEK = timedelta(days=7)

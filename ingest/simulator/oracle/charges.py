@@ -17,6 +17,7 @@ from ingest.simulator.events import AccountState, Case, ChargeTransaction, InFli
 from ingest.simulator.oracle.costs import in_force
 from ingest.simulator.oracle.docket import Book, Docket
 from ingest.simulator.oracle.tolerance import cents, limit
+from ingest.simulator.oracle.unnamed import Unnamed
 from ingest.simulator.oracle.usage import ISSUES
 from ingest.simulator.oracle.view import Line, Versions, View
 
@@ -250,15 +251,17 @@ class ChargeRules:
     def _code(self, line: Line) -> str | None:
         if line.usage.one_time_charge_proc_id:
             return self._view.prices.code_of(line.usage.one_time_charge_proc_id)
+        if line.usage.system == "ehr_fhir":
+            return line.item.charge_code if line.item is not None else None
         documented = self._supplies.get(line.usage.supply_id) if line.usage.supply_id else None
         return documented.charge_code if documented is not None else None
 
     # ----------------------------------------------------------------------------------------------------- linking
 
-    def _each(self, chain: Chain) -> Fraction:
-        """Net EACH of a chain; every row by the unit of its own charge code."""
+    def _each(self, chain: Chain, meant: Item | None = None) -> Fraction:
+        """Net EACH of a chain, of the item `meant` when it names none; every row by the unit of its own charge code."""
         supply_id = chain.current.supply_id
-        item = self._supplies.get(supply_id) if supply_id else None
+        item = self._supplies.get(supply_id) if supply_id else meant
         units = (
             Fraction(row.quantity) * self._view.prices.each_per_unit(row.charge_code, item, row.service_date)
             for row in chain.rows
@@ -347,6 +350,29 @@ class ChargeRules:
                 stations[charge.station] += Fraction(charge.quantity) * each
         return max(stations.values(), default=ZERO)
 
+    def _unnamed(
+        self,
+        account: _Account,
+        active: list[Chain],
+        cases: dict[str, Case],
+        expected: dict[str, dict[str, _Expected]],
+        as_of: date,
+    ) -> tuple[Unnamed[Chain, _Expected], dict[tuple[str, str], list[Chain]]] | None:
+        """Active chains by entity where charges name nothing; None where they do."""
+        if not any(self._world.sites[case.site].clinical == "ehr_fhir" for case in cases.values()):
+            return None
+        found: Unnamed[Chain, _Expected] = Unnamed(
+            cases, expected, lambda entry: self._code(entry.lines[0]), self._each, self._each_on_the_way
+        )
+        owned = found.assign(active)
+        stays = ((charge, *self._stay(charge)) for charge in account.in_flight)
+        found.expect(charge for charge, since, until in stays if since <= as_of < until)
+        return found, owned
+
+    def _each_on_the_way(self, charge: InFlightCharge, item: Item | None) -> tuple[str | None, Fraction]:
+        code = self._view.prices.code_of(charge.proc_id)
+        return code, Fraction(charge.quantity) * self._view.prices.each_per_unit(code, item, charge.service_date)
+
     # ----------------------------------------------------------------------------------------------------- judging
 
     def _judge_account(self, account: _Account, as_of: date, docket: Docket) -> None:
@@ -359,11 +385,15 @@ class ChargeRules:
         cases = {log_id: case for log_id in account.logs if (case := self._view.case(log_id, as_of)) is not None}
         expected = {log_id: self._expected(case, as_of) for log_id, case in cases.items() if self._view.counts(case)}
         active = sorted((chain for chain in chains.values() if chain.is_active), key=lambda chain: chain.root)
-        owned = self._assign(active, cases, expected)
+        unnamed = self._unnamed(account, active, cases, expected, as_of)
+        owned = unnamed[1] if unnamed else self._assign(active, cases, expected)
         for log_id, entries in expected.items():
             for name in sorted({*entries, *(name for log, name in owned if log == log_id)}):
                 entry = entries.get(name, _Expected())
-                on_the_way = self._in_flight(account, log_id, name, entry, as_of)
+                if unnamed:
+                    on_the_way = unnamed[0].on_the_way(log_id, name)
+                else:
+                    on_the_way = self._in_flight(account, log_id, name, entry, as_of)
                 self._judge_entity(cases[log_id], name, entry, owned.get((log_id, name), []), on_the_way, as_of, docket)
         linked = {chain.root for mine in owned.values() for chain in mine}
         for root, chain in chains.items():
@@ -381,7 +411,7 @@ class ChargeRules:
     ) -> None:
         key = f"case={case.log_id}|{name}"
         day = case.surgery_date
-        charged = sum((self._each(chain) for chain in chains), ZERO)
+        charged = sum((self._each(chain, entry.item) for chain in chains), ZERO)
         duplicate = self._duplicate(chains, entry)
         if duplicate is not None:
             docket.fire("UC-04", case.site, key, duplicate, day)
@@ -422,10 +452,10 @@ class ChargeRules:
             alike[self.survivor(row.account), row.charge_code, row.service_date, thing].append(chain)
         impact = ZERO
         for group in alike.values():
-            excess = sum((self._each(chain) for chain in group), ZERO) - Fraction(entry.used)
+            excess = sum((self._each(chain, entry.item) for chain in group), ZERO) - Fraction(entry.used)
             if len(group) > 1 and excess > 0:
                 last = max(group, key=lambda chain: (chain.current.post_date, chain.root))
-                impact += excess * Fraction(last.amount) / (self._each(last) or 1)
+                impact += excess * Fraction(last.amount) / (self._each(last, entry.item) or 1)
         return cents(impact) if impact else None
 
     def _judge_chain(
@@ -446,7 +476,8 @@ class ChargeRules:
         if not chain.is_active:
             docket.spare("UC-05", row.site, key, posted, "reversed")
             return
-        by_usage = self._explained_by_usage(row, expected)
+        names_nothing = not (row.supply_id or row.implant_id or row.log_id)
+        by_usage = (is_linked and names_nothing) or self._explained_by_usage(row, expected)
         if by_usage:
             if not is_linked:
                 docket.spare("UC-05", row.site, key, posted, "explained by usage of the account")

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from ingest.simulator.events import Item, Site, World
+from ingest.simulator.events import Item, Site, UsageLine, World
 
 TRUSTED = Decimal("1.00")
 TRADE_ITEM = Decimal("0.98")
 CATALOGUE = Decimal("0.95")
 WEAK_CATALOGUE = Decimal("0.80")
+EAST_DATABASE = 2  # of the MMIS, whose numbers the FHIR record uses
 MATERIALS_CATALOGUE = 20  # characters of a catalogue number in the MMIS
 _STRIPPED = str.maketrans("", "", " -./")
 
@@ -229,6 +230,8 @@ class Identity:
         """
         if not item_no:
             return NOTHING
+        if system == "ehr_fhir":
+            system, item_no = "mmis", f"{item_no.strip()}-{EAST_DATABASE}"
         key = self._named(system, item_no)
         if key not in self._resolved:
             self._resolved[key] = NOTHING  # a merge that leads back to itself resolves to nothing
@@ -239,6 +242,21 @@ class Identity:
         """The golden item of a source item when the confidence is high enough."""
         resolution = self.resolve(system, item_no)
         return resolution.golden if resolution.confidence >= self._accept else None
+
+    def golden_of(self, line: UsageLine) -> str | None:
+        """The golden item of a usage line: by its item number; of a FHIR device by what the device says of itself."""
+        if line.supply_id or line.system == "ehr":
+            return self.golden(line.system, line.supply_id)
+        device = ItemNumber(
+            line.system,
+            str(line.implant_id),
+            None,
+            gtins=(line.device_identifier,) if line.device_identifier and line.udi_type == 1 else (),
+            manufacturer=line.manufacturer_id,
+            catalogue_number=line.manufacturer_number,
+        )
+        best = max(self._others(device), key=lambda candidate: candidate.confidence, default=NOTHING)
+        return best.golden if best.confidence >= self._accept else None
 
     def item(self, golden: str | None) -> Item | None:
         """The product behind a golden item."""

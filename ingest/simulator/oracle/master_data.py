@@ -31,20 +31,20 @@ class MasterDataRules:
 
     def judge(self) -> None:
         """Follow every transacted item of the EHR and the inventory system to the end of the world."""
-        supplies: dict[str, set[str]] = defaultdict(set)
+        supplies: dict[tuple[str, str], set[str]] = defaultdict(set)
         for log_id, versions in self._view.usage.items():
             for version in versions.values():
                 for _, line in version.rows:
                     if line.supply_id:
-                        supplies[line.supply_id].add(log_id)
-        for supply_id, logs in supplies.items():
-            if self._is_doubtful("ehr", supply_id):
+                        supplies[line.system, line.supply_id].add(log_id)
+        for (system, supply_id), logs in supplies.items():
+            if self._is_doubtful(system, supply_id):
                 dates = {self._book.until}
                 for log_id in logs:
                     dates.update(self._view.cases[log_id].dates())
                     for version in self._view.usage[log_id].values():
                         dates.update(version.dates())
-                self._book.follow(dates, partial(self._judge_supply, supply_id, sorted(logs)))
+                self._book.follow(dates, partial(self._judge_supply, system, supply_id, sorted(logs)))
         movements: dict[str, list[tuple[date, Movement]]] = defaultdict(list)
         for known, movement in self._view.movements:
             if movement.txn_type not in NO_MOVEMENT:
@@ -58,8 +58,8 @@ class MasterDataRules:
         """Whether the item is mapped by less than a trusted number."""
         return self._view.identity.resolve(system, item_no).confidence < 1
 
-    def _judge_supply(self, supply_id: str, logs: list[str], as_of: date, docket: Docket) -> None:
-        resolution = self._view.identity.resolve("ehr", supply_id)
+    def _judge_supply(self, system: str, supply_id: str, logs: list[str], as_of: date, docket: Docket) -> None:
+        resolution = self._view.identity.resolve(system, supply_id)
         amount, last = Fraction(0), None
         for log_id in logs:
             case = self._view.case(log_id, as_of)
@@ -71,7 +71,7 @@ class MasterDataRules:
                     if as_of - WINDOW < case.surgery_date <= as_of:
                         amount += Fraction(line.quantity) * self._view.line_cost(case, line)
         if last is not None:
-            self._decide("ehr", supply_id, resolution.confidence < limit("item_accept"), amount, last, docket)
+            self._decide(system, supply_id, resolution.confidence < limit("item_accept"), amount, last, docket)
 
     def _judge_inventory(self, pou_item: str, rows: list[tuple[date, Movement]], as_of: date, docket: Docket) -> None:
         resolution = self._view.identity.resolve("pou", pou_item)

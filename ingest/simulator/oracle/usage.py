@@ -103,7 +103,7 @@ class UsageRules:
             site = versions.rows[-1][1].site
             for version in self._view.usage.get(log_id, {}).values():
                 for _, line in version.rows:
-                    golden = self._view.identity.golden("ehr", line.supply_id)
+                    golden = self._view.identity.golden_of(line)
                     if golden:
                         pools[site, golden].logs.add(log_id)
         for known, movement in self._issues:
@@ -160,7 +160,8 @@ class UsageRules:
                 if known <= as_of and not self._is_transfer(movement, as_of)
             ]
             issued = max(sum((-movement.quantity_each for movement in tagged), NONE), NONE)
-            for supply_id in sorted({str(line.usage.supply_id) for line in lines}):
+            # A device of the FHIR record has no documented item, so nothing that this rule could name.
+            for supply_id in sorted({line.usage.supply_id for line in lines if line.usage.supply_id}):
                 mine = [line for line in lines if line.usage.supply_id == supply_id]
                 judged = [line for line in mine if self._is_judged(line)]
                 used = sum((line.quantity for line in judged), NONE)

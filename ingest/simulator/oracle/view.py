@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Generic, NamedTuple, TypeVar
 
 from ingest.simulator.events import Case, Item, Movement, ShelfLot, ShelfStatus, UsageLine, World
-from ingest.simulator.oracle.calendar import DAY, Deliveries, local_date, materials_folder
+from ingest.simulator.oracle.calendar import DAY, Deliveries, materials_folder
 from ingest.simulator.oracle.costs import ChargePrices, UnitCosts
 from ingest.simulator.oracle.identity import Identity, item_numbers
 from ingest.simulator.oracle.tolerance import limit
@@ -157,10 +157,9 @@ class View:
         """Whether the log counts and is posted."""
         return self.counts(case) and case is not None and bool(case.posted_at)
 
-    @staticmethod
-    def posting_date(case: Case) -> date:
-        """Date of the last posting."""
-        return local_date(max(case.posted_at))
+    def posting_date(self, case: Case) -> date:
+        """Date of the last posting, on the wall clock of the hospital."""
+        return max(case.posted_at).astimezone(self.world.sites[case.site].clock).date()
 
     def log_of_number(self, typed: str | None) -> str | None:
         """The log that a typed number means: a case number, else a log number written in its place."""
@@ -201,7 +200,7 @@ class View:
             name = f"item={line.supply_id}"
             if line.record == "implant" and line.implant_id:
                 name = f"implant={line.implant_id}"
-            golden = self.identity.golden("ehr", line.supply_id)
+            golden = self.identity.golden_of(line)
             yield Line(
                 line,
                 name,
