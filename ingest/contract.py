@@ -194,6 +194,11 @@ class Delivery:
         return self.format.startswith("zip")
 
     @property
+    def is_streamed(self) -> bool:
+        """Whether a large file of this format can be cut between documents."""
+        return self.format.startswith(("hl7", "x12", "ndjson"))
+
+    @property
     def has_slot(self) -> bool:
         """Whether a delivery belongs to a slot of the day."""
         return "{hhmm}" in self.path or "{hh}" in self.path
@@ -422,6 +427,8 @@ def _extract(system: str, name: str, text: Mapping[str, Any], delivery: Delivery
             raise ContractError(f"{extract.feed}: key column {part} does not land")
     if extract.snapshot_scope and f"{{{extract.snapshot_scope}}}" not in delivery.path:
         raise ContractError(f"{extract.feed}: no path part {extract.snapshot_scope}")
+    if extract.leaves_tombstones and delivery.is_streamed:
+        raise ContractError(f"{extract.feed}: a file that is read in pieces is never the whole picture of a snapshot")
     return replace(extract, version=_version(extract))
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ingest.batches import Content
-from ingest.contract import Delivery, SystemContract
+from ingest.contract import SystemContract
 from ingest.formats import bicc, format_of
 from ingest.formats.reading import Content as Bytes
 from ingest.formats.reading import Look, Text, Unreadable
@@ -144,7 +144,7 @@ class Sources:
         sources: list[Source] = []
         size = 0
         for source in chosen:
-            large = source.text_size > PIECE and _is_streamed(source.delivered.delivery)
+            large = source.text_size > PIECE and source.delivered.delivery.is_streamed
             if texts and (large or size + source.text_size > STRETCH):
                 yield Stretch(texts, names, sources)
                 texts, names, sources, size = [], [], [], 0
@@ -181,7 +181,7 @@ class Sources:
             # An empty zip is a picture all the same: of nothing.
             yield delivered.file, said
         for name, part in sorted(parts):
-            if len(part) <= PIECE or not _is_streamed(delivered.delivery):
+            if len(part) <= PIECE or not delivered.delivery.is_streamed:
                 yield name, replace(said, content=bytes(part), found=found.get(name))
                 continue
             # Pieces of one size: a last one of a few rows would cost a part of its own.
@@ -193,7 +193,7 @@ class Sources:
 
     def _open(self, delivered: Delivered) -> Bytes:
         path = self.landing / delivered.file
-        if delivered.size <= PIECE or delivered.is_gzip or not _is_streamed(delivered.delivery):
+        if delivered.size <= PIECE or delivered.is_gzip or not delivered.delivery.is_streamed:
             return path.read_bytes()
         with path.open("rb") as stream:
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -254,8 +254,3 @@ def _inside(delivered: Delivered, parts: Iterable[tuple[str, Bytes]], file_hash:
     for _, part in parts:
         inside.update(hashlib.sha256(part).digest())
     return inside.hexdigest()
-
-
-def _is_streamed(delivery: Delivery) -> bool:
-    """Whether a large file of this format can be cut between documents."""
-    return delivery.format.startswith(("hl7", "x12", "ndjson"))

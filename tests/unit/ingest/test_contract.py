@@ -260,6 +260,14 @@ def test_a_direct_identifier_without_a_way_through_the_door_is_an_error(tmp_path
         load_contracts(tmp_path)
 
 
+def test_a_snapshot_that_leaves_tombstones_cannot_come_in_a_format_that_is_read_in_pieces(tmp_path):
+    text = (CONTRACTS / "hb.yaml").read_text()
+    claim = text.index("  REMIT_835_CLAIM:")
+    (tmp_path / "hb.yaml").write_text(text[:claim] + text[claim:].replace("load: event", "load: snapshot", 1))
+    with pytest.raises(ContractError, match="REMIT_835_CLAIM: a file that is read in pieces"):
+        load_contracts(tmp_path)
+
+
 def test_types_of_the_contract_language_are_taken_apart():
     assert ColumnType.parse("decimal(18,4)").scale == 4
     assert ColumnType.parse("datetime(yyyy-MM-dd HH:mm:ss, UTC)").zone == "UTC"
