@@ -36,7 +36,7 @@ from ingest.simulator.documents import (
     Receipt,
     Requisition,
 )
-from ingest.simulator.events import ContractLine, InventoryRow, Movement, Site, Supplier
+from ingest.simulator.events import ContractLine, InventoryRow, Item, Movement, PackageFactor, Site, Supplier
 from ingest.simulator.former_suppliers import inactive_from
 from ingest.simulator.legacy import other_sides, static
 from ingest.simulator.receiving import Receiving
@@ -125,32 +125,12 @@ class CloudErp:
         for item in world.items.values():
             if item.cloud_no is None or item.cloud_item_id is None:
                 continue
-            organisations = [(MASTER_ORG_ID, "Y"), *((site.inventory_org_id, "Y") for site in self.sites)]
-            for organisation, _ in organisations:
-                self._emit(
-                    "ITEMS",
-                    {
-                        "ItemBasePEOInventoryItemId": item.cloud_item_id,
-                        "ItemBasePEOOrganizationId": organisation,
-                        "ItemBasePEOItemNumber": item.cloud_no,
-                        "ItemTranslationPEODescription": item.description,
-                        "ItemBasePEOPrimaryUomCode": "EA",
-                        "ItemBasePEOInventoryItemStatusCode": "Active" if item.is_active else "Inactive",
-                        "ItemBasePEOInventoryItemFlag": "Y" if item.stock_class == "STOCK" else "N",
-                        "ItemBasePEOInventoryAssetFlag": "Y" if item.stock_class == "STOCK" else "N",
-                        "ItemBasePEOLotControlCode": "2" if item.is_lot_tracked else "1",
-                        "ItemBasePEOSerialNumberControlCode": "2" if item.is_serial_tracked else "1",
-                        "ItemBasePEOItemType": ITEM_TYPES[item.item_class],
-                        "ItemBasePEOListPricePerUnit": item.price_each,
-                        "ItemBasePEOCreationDate": CONVERTED,
-                        "ItemBasePEOLastUpdateDate": CONVERTED,
-                    },
-                    moment,
-                )
+            self._item(item, item.is_active, CONVERTED, moment)
             references: list[tuple[str, str, str | None, str | None]] = []
             if item.legacy_no:
                 references.append(("LEGACY_ITEM", item.legacy_no, None, None))
-            references += [("GTIN", package.gtin, cloud_uom(package.uom), None) for package in item.packages]
+            if not item.is_placeholder:
+                references += [("GTIN", package.gtin, cloud_uom(package.uom), None) for package in item.packages]
             maker = world.manufacturers[item.manufacturer_id].name
             references.append(("MFG_PART_NUM", item.catalogue_number, None, maker))
             for kind, value, uom, partner in references:
@@ -188,6 +168,37 @@ class CloudErp:
                     },
                     moment,
                 )
+
+    def _item(self, item: Item, is_active: bool, changed: datetime, moment: datetime) -> None:
+        """One row for the master organisation and one for each site (Q108)."""
+        for organisation in (MASTER_ORG_ID, *(site.inventory_org_id for site in self.sites)):
+            self._emit(
+                "ITEMS",
+                {
+                    "ItemBasePEOInventoryItemId": item.cloud_item_id,
+                    "ItemBasePEOOrganizationId": organisation,
+                    "ItemBasePEOItemNumber": item.cloud_no,
+                    "ItemTranslationPEODescription": item.description,
+                    "ItemBasePEOPrimaryUomCode": "EA",
+                    "ItemBasePEOInventoryItemStatusCode": "Active" if is_active else "Inactive",
+                    "ItemBasePEOInventoryItemFlag": "Y" if item.stock_class == "STOCK" else "N",
+                    "ItemBasePEOInventoryAssetFlag": "Y" if item.stock_class == "STOCK" else "N",
+                    "ItemBasePEOLotControlCode": "2" if item.is_lot_tracked else "1",
+                    "ItemBasePEOSerialNumberControlCode": "2" if item.is_serial_tracked else "1",
+                    "ItemBasePEOItemType": ITEM_TYPES[item.item_class],
+                    "ItemBasePEOListPricePerUnit": item.price_each,
+                    "ItemBasePEOCreationDate": at(item.created_on, 3) if item.created_on else CONVERTED,
+                    "ItemBasePEOLastUpdateDate": max(changed, at(item.created_on, 3) if item.created_on else changed),
+                },
+                moment,
+            )
+
+    def _retire_items(self, d: date) -> None:
+        """Items that are inactive from the next folder on."""
+        evening = at(d, 20)
+        for item in self.desk.world.items.values():
+            if item.cloud_item_id is not None and (SYSTEM, d + timedelta(days=1)) in item.inactive_since:
+                self._item(item, False, evening, evening)
 
     def _suppliers(self, moment: datetime) -> None:
         for supplier in self.desk.world.suppliers.values():
@@ -374,11 +385,15 @@ class CloudErp:
         for item in self.desk.world.items.values():
             for package in item.packages:
                 if item.cloud_item_id is not None and package.each != 1:
+                    each = item.each_in(SYSTEM, package)
+                    self.desk.world.package_factors.append(
+                        PackageFactor(SYSTEM, str(item.cloud_no), package.uom, "EA", each)
+                    )
                     yield {
                         "InventoryItemId": item.cloud_item_id,
                         "UomCode": cloud_uom(package.uom),
                         "BaseUomCode": "EA",
-                        "ConversionRate": package.each,
+                        "ConversionRate": each,
                         "DisableDate": None,
                     }
 
@@ -499,6 +514,7 @@ class CloudErp:
             if row.erp == SYSTEM:
                 self._conversion(row)
         self._converted = len(self.desk.world.inventory_rows)
+        self._retire_items(d)
         self._draft(d)
         self._closings(d)
 

@@ -157,8 +157,23 @@ class Item:
     pou_manufacturer_name: str | None = None  # as written there
     ehr_identities: tuple[tuple[int, str], ...] = ()  # IDENTITY_SUP_ID: 10 ERP item, 20 POU item, 30 GTIN
     is_in_gudid: bool = True
+    is_alias_merged: bool = True  # the inventory system has merged its further numbers into the first
+    created_on: date | None = None  # in its ERP or the EHR, when later than the masters' first day
+    wrong_factors: tuple[tuple[str, str, Decimal], ...] = ()  # system, unit, EACH in one as that system delivers it
+    inactive_since: tuple[tuple[str, date], ...] = ()  # ERP, first folder date on which it calls the item inactive
     mmis_no: str | None = None  # ITEM_NO of MMIS database 1: the legacy number without zeros
     mmis_east_no: str | None = None  # ITEM_NO of MMIS database 2, its own
+
+    def each_in(self, system: str, package: Package) -> Decimal:
+        """EACH in a package as a system delivers it."""
+        for name, uom, factor in self.wrong_factors:
+            if (name, uom) == (system, package.uom):
+                return factor
+        return package.each
+
+    def is_active_in(self, erp: str, folder: date) -> bool:
+        """Whether an ERP calls the item active in the deliveries of a folder date."""
+        return self.is_active and not any(name == erp and since <= folder for name, since in self.inactive_since)
 
     def stock_number(self, site: Site) -> str | None:
         """Its number in the site's inventory system as entity keys write it; None when it is not held there."""
@@ -237,7 +252,7 @@ class ContractLine:
 class PackageFactor:
     """A conversion between two units of an item as a system delivers it, errors included."""
 
-    system: str  # mmis
+    system: str  # erp_lawson, erp_fusion, pou, mmis
     item_no: str  # as entity keys write it
     uom: str
     to_uom: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ingest.simulator.accounts import (
@@ -37,7 +37,7 @@ from ingest.simulator.documents import (
     Requisition,
     RequisitionLine,
 )
-from ingest.simulator.events import InventoryRow, Item, Movement, Site
+from ingest.simulator.events import InventoryRow, Item, Movement, PackageFactor, Site
 from ingest.simulator.former_suppliers import inactive_from
 from ingest.simulator.new_units import new_units
 from ingest.simulator.plan import DefectPlan
@@ -125,7 +125,7 @@ class LegacyErp:
         """Register the snapshots."""
         outbox = self.desk.outbox
         for extract, rows in (
-            ("ITEMMAST", static(self._items)),
+            ("ITEMMAST", self._items_on),
             ("ICMANFCODE", static(self._manufacturers)),
             ("ITEMSRC", static(self._sources)),
             ("ICLOCATION", static(self._locations)),
@@ -155,7 +155,17 @@ class LegacyErp:
 
     # ------------------------------------------------------------------------------------------------------- masters
 
-    def _items(self) -> Iterator[Row]:
+    def _items_on(self, d: date) -> list[Row] | None:
+        """The item master of the folder after `d`, when it is the first or differs from the one before."""
+        folder = d + timedelta(days=1)
+        changes = {
+            since for item in self.desk.world.items.values() for erp, since in item.inactive_since if erp == SYSTEM
+        }
+        if folder > self.desk.world.start and folder not in changes:
+            return None
+        return list(self._items(folder))
+
+    def _items(self, folder: date) -> Iterator[Row]:
         world = self.desk.world
         numbered = [
             (number, item)
@@ -165,6 +175,10 @@ class LegacyErp:
         ]
         for number, item in sorted(numbered, key=lambda entry: entry[0]):
             larger = [package for package in item.packages if package.each != 1]
+            if folder == world.start:
+                for package in larger[:2]:
+                    factor = PackageFactor(SYSTEM, number.lstrip("0"), package.uom, "EA", package.each)
+                    world.package_factors.append(factor)
             stream = self.desk.chance.stream("legacy item", number)
             yield {
                 "ITEM_GROUP": GROUP,
@@ -174,7 +188,7 @@ class LegacyErp:
                 "STOCK_UOM": "EA",
                 "MANUF_CODE": world.manufacturers[item.manufacturer_id].lawson_code,
                 "MANUF_NBR": item.catalogue_number,
-                "ACTIVE_STATUS": "A" if item.is_active else "I",
+                "ACTIVE_STATUS": "A" if item.is_active_in(SYSTEM, folder) else "I",
                 "CONSIGNMENT_FL": "Y" if item.stock_class == "CONSIGN" else "N",
                 "GENERIC": "",
                 "PURCH_MAJCL": CATEGORIES[item.item_class],
@@ -186,7 +200,7 @@ class LegacyErp:
                 "ALT_UOM_CONV_01": larger[0].each if larger else ZERO,
                 "ALT_UOM_02": larger[1].uom if len(larger) > 1 else "",
                 "ALT_UOM_CONV_02": larger[1].each if len(larger) > 1 else ZERO,
-                "ADD_DATE": FIRST_DAY,
+                "ADD_DATE": item.created_on or FIRST_DAY,
             }
 
     @staticmethod

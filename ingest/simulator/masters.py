@@ -26,6 +26,7 @@ from ingest.simulator.events import (
     World,
 )
 from ingest.simulator.former_suppliers import add_former_suppliers
+from ingest.simulator.item_flaws import DUPLICATE, flaw_items, hibc_check
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.price_files import MASTERS_SINCE, add_contracts
 
@@ -400,6 +401,7 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     charge_codes = _charge_codes(price_change, chance)
     charge_codes |= _replaced_codes(charge_codes, world.start - timedelta(days=40), price_change - timedelta(days=1))
     families = _items(world, chance, plan, scale, charge_codes)
+    flaw_items(world, chance, plan)
     add_contracts(world, chance, plan, price_change, leave_out=_SPECIAL_KINDS)
     _published_costs(world, chance)
     specials = {kind: [key for key, item in world.items.items() if item.usage_class == kind] for kind in _SPECIAL_KINDS}
@@ -420,7 +422,7 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     )
 
 
-_SPECIAL_KINDS = ("unmapped_pou", "placeholder", "construct", "retired", "reused")
+_SPECIAL_KINDS = ("unmapped_pou", "placeholder", "construct", "retired", "reused", DUPLICATE)
 
 _MARKUP = (
     MarkupTier(Decimal(0), Decimal(50), Decimal("4.0"), Decimal(10), None),
@@ -663,6 +665,12 @@ def _catalogue_number(stream: Stream, number: int, manufacturer: Manufacturer) -
     return f"{prefix}.R{stream.integer(10, 99)}/{number:04d}"
 
 
+def _hibc(key: int, catalogue: str) -> str:
+    """A HIBC of the manufacturer's number, unit of measure 1, with its check character."""
+    text = f"+H{key:03d}{catalogue.replace('-', '').replace('.', '').replace('/', '')}1"
+    return text + hibc_check(text)
+
+
 def _price(stream: Stream, family: Family) -> Decimal:
     if family.high < 5:
         return stream.decimal(family.low, family.high, 2)
@@ -757,9 +765,7 @@ def _items(
                 price_method=family.method,
                 unit_of_charge=family.unit,
                 hcpcs=family.hcpcs,
-                hibc=f"+H{key:03d}{catalogue.replace('-', '').replace('.', '').replace('/', '')}1"
-                if udi_type == 2
-                else None,
+                hibc=_hibc(key, catalogue) if udi_type == 2 else None,
                 udi_type=udi_type,
                 conversion_rate=Decimal(16) if family.unit == "CM2" else None,
                 pou_gtin=packages[0].gtin
@@ -767,7 +773,7 @@ def _items(
                 else packages[0].gtin[1:],
                 pou_manufacturer_name=stream.pick((maker.name, maker.name.upper(), *maker.aliases)),
                 ehr_identities=(),
-                is_in_gudid=not (family.item_class == "IMPLANT" and plan.quirk("Q128", key)),
+                is_in_gudid=not (plan.defects and family.item_class == "IMPLANT" and plan.quirk("Q128", key)),
             )
             item = _identified(item, stream, plan)
             if (
@@ -886,7 +892,7 @@ def _special_items(world: World, chance: Chance, plan: DefectPlan, last: int) ->
         maker = stream.pick(makers)
         retired = _bare_item(key, f"RETIRED PRODUCT {number}", maker, f"RT-{key:05d}-OLD", stream.decimal(5, 90))
         world.items[key] = replace(retired, legacy_no=f"{10000 + key * 13:07d}", is_active=False, usage_class="retired")
-        if plan.quirk("Q20", "stale", number, share=0.9):
+        if plan.defects and plan.quirk("Q20", "stale", number, share=0.9):
             victim = stream.pick([item for item in regular if item.ehr_identities and item.ehr_external_id])
             kept = tuple((kind, value) for kind, value in victim.ehr_identities if kind != 10)
             world.items[victim.key] = replace(victim, ehr_external_id=str(10000 + key * 13), ehr_identities=kept)

@@ -16,6 +16,7 @@ from ingest.simulator.chance import Chance
 from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
 from ingest.simulator.events import World
+from ingest.simulator.item_flaws import DUPLICATE
 from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, SITES, Masters, npi
 from ingest.simulator.mmis import vendor_id
 from ingest.simulator.new_units import NewUnit, new_units
@@ -492,12 +493,7 @@ class Reference:
         devices: list[Row] = []
         identifiers: list[Row] = []
         for item in self.world.items.values():
-            if (
-                not item.is_in_gudid
-                or item.supply_id is None
-                or item.is_placeholder
-                or item.usage_class == "unmapped_pou"
-            ):
+            if not item.is_in_gudid or item.is_placeholder or item.usage_class in ("unmapped_pou", DUPLICATE):
                 continue
             maker = self.world.manufacturers[item.manufacturer_id]
             base = item.packages[0].gtin
@@ -524,6 +520,15 @@ class Reference:
             identifiers.append(
                 {"primary_di": base, "device_id": base, "device_id_type": "Primary", "issuing_agency": "GS1"}
             )
+            if item.hibc is not None:
+                identifiers.append(
+                    {
+                        "primary_di": base,
+                        "device_id": item.hibc[1:-1],
+                        "device_id_type": "Secondary",
+                        "issuing_agency": "HIBCC",
+                    }
+                )
             below = item.packages[0]
             for package in item.packages[1:]:
                 identifiers.append(

@@ -24,6 +24,7 @@ from ingest.simulator.events import (
     Location,
     Movement,
     OnHand,
+    PackageFactor,
     Posting,
     ReplenishmentNeed,
     StockPosition,
@@ -1442,6 +1443,13 @@ class Stock:
             posted,
         )
 
+    def _tell_factors(self, item: Item) -> None:
+        """What the package text says of each unit, reduced to EACH."""
+        for package in item.packages[1:]:
+            self.world.package_factors.append(
+                PackageFactor("pou", str(item.pou_no), package.uom, "EA", item.each_in("pou", package))
+            )
+
     def _item_rows(self) -> Iterable[Row]:
         since = datetime(2024, 10, 1, 6, tzinfo=CHICAGO)
         for item in self.world.items.values():
@@ -1450,9 +1458,11 @@ class Stock:
             packages = {package.uom: package for package in item.packages}
             text = None
             if "BX" in packages:
-                text = f"BX={packages['BX'].each} EA"
+                box = item.each_in("pou", packages["BX"])
+                text = f"BX={box} EA"
                 if "CA" in packages:
-                    text = f"CA={packages['CA'].each / packages['BX'].each} BX; {text}"
+                    text = f"CA={item.each_in('pou', packages['CA']) / box} BX; {text}"
+            self._tell_factors(item)
             for place, number in enumerate((item.pou_no, *item.pou_alias_nos)):
                 yield {
                     "item_no": number,
@@ -1472,7 +1482,7 @@ class Stock:
                     "charge_code": item.charge_code,
                     "stock_class": item.stock_class,
                     "status": "A",
-                    "merged_into_item_no": item.pou_no if place and item.key % 2 else None,
+                    "merged_into_item_no": item.pou_no if place and item.is_alias_merged else None,
                     "updated_at": since,
                 }
 

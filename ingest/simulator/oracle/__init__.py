@@ -19,11 +19,15 @@ from ingest.simulator.oracle.charge_audit import ChargeAudit
 from ingest.simulator.oracle.charges import ChargeRules
 from ingest.simulator.oracle.contract_prices import ContractRules
 from ingest.simulator.oracle.control_accounts import ControlAccountRules
+from ingest.simulator.oracle.conversions import ConversionRules
 from ingest.simulator.oracle.cut_off import CutOffRules
 from ingest.simulator.oracle.devices import DeviceRules
 from ingest.simulator.oracle.docket import Book, Entity, Finding
 from ingest.simulator.oracle.feeds import FeedRules
+from ingest.simulator.oracle.identifiers import IdentifierRules
 from ingest.simulator.oracle.invoices import InvoiceRules
+from ingest.simulator.oracle.item_amounts import ItemAmounts
+from ingest.simulator.oracle.item_life import ItemLifeRules
 from ingest.simulator.oracle.journals import JournalRules
 from ingest.simulator.oracle.master_data import MasterDataRules
 from ingest.simulator.oracle.order_lines import OrderLineRules
@@ -52,7 +56,7 @@ RULES = (
     "CP-01", "CP-02", "CP-04", "CP-08", "PA-02", "AS-01", "AS-02", "AS-03",
     "M3-01", "M3-02", "M3-03", "M3-04", "M3-05", "M3-06", "M3-07", "M3-10", "M3-13", "M3-14", "M3-15", "M3-16",
     "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-09", "GL-10", "GL-13", "GL-14",
-    "MDM-01", "MDM-13",
+    "MDM-01", "MDM-02", "MDM-03", "MDM-05", "MDM-06", "MDM-07", "MDM-10", "MDM-13",
     "STK-01", "STK-02", "STK-04", "STK-08",
     "INT-01", "INT-02", "INT-03", "INT-04", "INT-05", "INT-07",
 )  # fmt: skip
@@ -84,7 +88,11 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     JournalRules(view, book).judge()
     CutOffRules(view, book).judge()
     TransferRules(view, book).judge()
-    MasterDataRules(view, book).judge()
+    amounts = ItemAmounts(view)
+    MasterDataRules(view, book, amounts).judge()
+    IdentifierRules(view, book, amounts).judge()
+    ConversionRules(view, book, amounts).judge()
+    ItemLifeRules(view, book, amounts).judge()
     StockRules(view, book).judge()
     CaseCostRules(view, book).judge()
     DeviceRules(view, book).judge()

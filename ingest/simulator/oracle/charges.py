@@ -7,6 +7,7 @@ Not here: the charge master (costs), usage lines (view).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -83,6 +84,23 @@ class _Expected:
         return self.lines[0].item if self.lines else None
 
 
+def in_order(policy: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """Rows of the chargeability policy as they are asked."""
+    return sorted(policy, key=lambda row: (int(row["rule_no"]), row["policy_id"]))
+
+
+def policy_says(
+    policy: Sequence[dict[str, str]], facts: dict[str, str], cost: Fraction, day: date
+) -> dict[str, str] | None:
+    """The first row of the chargeability policy, in its order, that is in force and fits; empty criteria fit all."""
+    for row in policy:
+        if not in_force(row, day) or any(row.get(name) and row[name] != value for name, value in facts.items()):
+            continue
+        if not row.get("min_unit_cost") or cost >= Fraction(row["min_unit_cost"]):
+            return row
+    return None
+
+
 class ChargeRules:
     """The rules of usage against charges over one view of the world."""
 
@@ -102,10 +120,7 @@ class ChargeRules:
         self._charges = {tx_id: versions.rows[-1][1] for tx_id, versions in self.versions.items()}
         self._roots: dict[str, str] = {}
         self._supplies = view.world.items_by_supply_id()
-        self._policy = sorted(
-            view.world.reference.get("CHARGEABILITY_POLICY", []),
-            key=lambda row: (int(row["rule_no"]), row["policy_id"]),
-        )
+        self._policy = in_order(view.world.reference.get("CHARGEABILITY_POLICY", []))
         self._tagged: dict[str, list[tuple[date, Movement]]] = defaultdict(list)
         for known, movement in view.movements:
             log = view.log_of_number(movement.case_typed) if movement.txn_type in (*ISSUES, "RETURN") else None
@@ -228,13 +243,8 @@ class ChargeRules:
             "disposition": disposition,
             "research": "Y" if research else "N",
         }
-        for row in self._policy:
-            if not in_force(row, case.surgery_date):
-                continue
-            if any(row.get(name) and row[name] != value for name, value in facts.items()):
-                continue
-            if row.get("min_unit_cost") and cost < Fraction(row["min_unit_cost"]):
-                continue
+        row = policy_says(self._policy, facts, cost, case.surgery_date)
+        if row is not None:
             return "" if row["chargeable"] == "Y" else row["reason"]
         return "" if cost >= limit("chargeable_min_unit_cost") else "below the chargeable minimum"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -43,6 +44,9 @@ class ItemNumber:
     catalogue_number: str | None = None  # manufacturer's number as delivered
     legacy_item_no: str | None = None  # cloud: cross reference LEGACY_ITEM
     merged_into: str | None = None  # pou: merged_into_item_no
+    levels: tuple[str, ...] = ()  # unit of each of the GTINs
+    hibcs: tuple[str, ...] = ()
+    created: date | None = None  # later than the masters' first day
 
 
 def item_numbers(world: World) -> Iterator[ItemNumber]:
@@ -62,6 +66,8 @@ def item_numbers(world: World) -> Iterator[ItemNumber]:
                     item.is_active,
                     manufacturer=code,
                     catalogue_number=item.catalogue_number,
+                    hibcs=(item.hibc,) if item.hibc else (),
+                    created=item.created_on,
                 )
         if item.cloud_no is not None:
             yield ItemNumber(
@@ -69,10 +75,12 @@ def item_numbers(world: World) -> Iterator[ItemNumber]:
                 item.cloud_no,
                 item.key,
                 item.is_active,
-                gtins=tuple(package.gtin for package in item.packages),
+                gtins=() if item.is_placeholder else tuple(package.gtin for package in item.packages),
                 manufacturer=maker.name if maker else item.manufacturer_id,
                 catalogue_number=item.catalogue_number,
                 legacy_item_no=item.legacy_no,
+                levels=() if item.is_placeholder else tuple(package.uom for package in item.packages),
+                created=item.created_on,
             )
         if item.pou_no is not None:
             yield from _inventory_numbers(item)
@@ -90,11 +98,14 @@ def item_numbers(world: World) -> Iterator[ItemNumber]:
                 gtins=kinds[30],
                 manufacturer=maker.ehr_name if maker else item.manufacturer_id,
                 catalogue_number=item.catalogue_number,
+                levels=("EA",) * len(kinds[30]),
             )
 
 
 def _inventory_numbers(item: Item) -> Iterator[ItemNumber]:
     gtins = (item.pou_gtin,) if item.pou_gtin else ()
+    levels = ("EA",) * len(gtins)
+    hibcs = (item.hibc,) if item.hibc else ()
     packages = (
         tuple(package.gtin for package in item.packages[1:]) if gtins and item.usage_class != "unmapped_pou" else ()
     )
@@ -106,6 +117,8 @@ def _inventory_numbers(item: Item) -> Iterator[ItemNumber]:
         gtins=(*gtins, *packages),
         manufacturer=item.pou_manufacturer_name,
         catalogue_number=item.catalogue_number,
+        levels=(*("EA" for _ in gtins), *(package.uom for package in item.packages[1:] if packages)),
+        hibcs=hibcs,
     )
     for number in item.pou_alias_nos:
         reference = item.legacy_no or item.cloud_no
@@ -117,7 +130,9 @@ def _inventory_numbers(item: Item) -> Iterator[ItemNumber]:
             gtins=gtins,
             manufacturer=item.pou_manufacturer_name,
             catalogue_number=item.catalogue_number,
-            merged_into=item.pou_no if item.key % 2 else None,
+            merged_into=item.pou_no if item.is_alias_merged else None,
+            levels=levels,
+            hibcs=hibcs,
         )
 
 
@@ -154,6 +169,11 @@ def plain_number(number: str) -> str:
 def catalogue_key(number: str) -> str:
     """Match key of a catalogue number: upper case, without blanks, hyphens, dots, slashes and leading zeros."""
     return number.upper().translate(_STRIPPED).lstrip("0")
+
+
+def _is_weak(key: str) -> bool:
+    """Whether a catalogue key is too short, or digits alone, and so not sure enough."""
+    return len(key) < 4 or key.isdigit()
 
 
 def trade_item(number: str) -> str:
@@ -277,6 +297,30 @@ class Identity:
             return frozenset()
         level = trade_item(identifier)
         return frozenset(self._packages.get(level, {level}))
+
+    def masters(self) -> Iterator[ItemNumber]:
+        """The master records of all systems."""
+        return iter(self._masters.values())
+
+    def referenced(self, number: ItemNumber) -> str | None:
+        """Golden item that the trusted cross reference of a master record points to."""
+        if number.system == "erp_fusion":
+            return self._golden.get(("erp_lawson", plain_number(number.legacy_item_no or "")))
+        return self._trusted(number).golden
+
+    def identified(self, number: ItemNumber) -> list[set[str]]:
+        """Golden items that its device identifiers point to, and those of its manufacturer and catalogue number."""
+        by_device = {
+            golden
+            for gtin in number.gtins
+            for level in self._packages.get(trade_item(gtin), {trade_item(gtin)})
+            for golden in self._by_trade_item.get(level, ())
+        }
+        maker, key = self.manufacturer(number.system, number.manufacturer), catalogue_key(number.catalogue_number or "")
+        by_catalogue: set[str] = set()
+        if maker and not _is_weak(key):
+            by_catalogue = set(self._by_catalogue.get((maker, key), ()))
+        return [goldens for goldens in (by_device, by_catalogue) if goldens]
 
     def supply_of_pou(self, item_no: str) -> str | None:
         """The EHR supply whose identities name the item of the inventory system."""
@@ -405,9 +449,8 @@ class Identity:
         manufacturer = self._manufacturers.resolve(number.system, number.manufacturer)
         key = catalogue_key(number.catalogue_number or "")
         if manufacturer and key and (manufacturer, key) in self._by_catalogue:
-            weak = len(key) < 4 or key.isdigit()
             golden = self._preferred(self._by_catalogue[manufacturer, key])
-            found.append(Resolution(golden, WEAK_CATALOGUE if weak else CATALOGUE))
+            found.append(Resolution(golden, WEAK_CATALOGUE if _is_weak(key) else CATALOGUE))
         return found
 
     def _preferred(self, goldens: list[str]) -> str:
