@@ -7,6 +7,7 @@ Not here: journals themselves (ledger), manual ones (manual_journals), whether a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -29,7 +30,6 @@ REASONS = {
 }
 IMPORTED_EVENTS = ("E09", "E10")
 IMPORTED_FROM = Decimal(20)
-SMALL_CHARGE = Decimal(90)
 ROLLED_ROLES = ("FREIGHT", "PPV", "SUPPLY_EXP", "IMPLANT_EXP", "DEDUCTIONS")
 
 
@@ -73,6 +73,9 @@ class LedgerFaults:
         self._withheld: set[tuple[str, str, date]] = set()  # site, system, posting date
         self._revenue: dict[tuple[str, date], tuple[str, date]] = {}
         self._astray_revenue: set[tuple[str, date]] = set()
+        self._charged: dict[tuple[str, date], Decimal] = defaultdict(Decimal)  # site, month
+        self._astray: set[tuple[str, str, date]] = set()  # batches with a row on a wrong account
+        self._short: set[tuple[str, str, date]] = set()  # batches that the ledger takes over in part
         for account in CONTROL_ACCOUNTS:
             self._choose_months(account)
         self._choose_revenue()
@@ -133,20 +136,23 @@ class LedgerFaults:
         day = self._wrong.get((account.rule_id, posting.site, month))
         if day is None or posting.posting_date < day or abs(posting.amount) < WRONG_ACCOUNT_FROM:
             return False
-        if posting.event not in account.astray:
+        if posting.event not in account.astray or _batch(posting) in self._short:
             return False
+        self._astray.add(_batch(posting))
         del self._wrong[account.rule_id, posting.site, month]
         self.note_period(account.rule_id, posting.site, month, False, f"{account.role} posted to suspense")
         return True
 
     def _revenue_goes_astray(self, posting: Posting) -> bool:
         month = posting.posting_date.replace(day=1)
+        if posting.event == "E18":
+            self._charged[posting.site, month] += posting.amount
         if (posting.site, posting.posting_date) in self._astray_revenue:
             return True
         kind, day = self._revenue.get((posting.site, month), ("", date.max))
         if posting.event != "E18" or posting.posting_date < day:
             return False
-        if kind == "charge" and abs(posting.amount) > SMALL_CHARGE:
+        if kind == "charge" and abs(posting.amount) * 1000 > self._charged[posting.site, month]:
             return False
         del self._revenue[posting.site, month]
         if kind == "day":
@@ -172,25 +178,30 @@ class LedgerFaults:
 
     def is_withheld(self, posting: Posting) -> bool:
         """Whether the posting never reaches the ledger: its batch is withheld, or its row is lost."""
-        if (posting.site, posting.system, posting.posting_date) in self._withheld:
+        if _batch(posting) in self._withheld:
             return True
-        return self._is_imported(posting) and self.plan.wants(
-            "GL-10", True, posting.subledger_key, posting.posting_date, f"row lost {posting.erp}"
-        )
+        return self._is_imported(posting) and self._import_fails(posting, f"row lost {posting.erp}")
 
     def _is_imported(self, posting: Posting) -> bool:
-        return posting.event in IMPORTED_EVENTS and posting.amount >= IMPORTED_FROM
+        if posting.event not in IMPORTED_EVENTS or posting.amount < IMPORTED_FROM:
+            return False
+        return _batch(posting) not in self._astray
+
+    def _import_fails(self, posting: Posting, how: str) -> bool:
+        fails = self.plan.wants("GL-10", True, posting.subledger_key, posting.posting_date, how)
+        if fails:
+            self._short.add(_batch(posting))
+        return fails
 
     def imported(self, posting: Posting) -> Import:
         """What the ledger takes over of the posting, which is all of it unless the import cut or altered it."""
         amount = posting.amount
         if not self._is_imported(posting):
             return Import(amount, amount)
-        key, day = posting.subledger_key, posting.posting_date
         cut = (amount * Decimal("0.9")).quantize(Decimal("0.01"))
-        if self.plan.wants("GL-10", True, key, day, f"amount cut {posting.erp}"):
+        if self._import_fails(posting, f"amount cut {posting.erp}"):
             return Import(cut, amount)
-        if posting.erp == "erp_fusion" and self.plan.wants("GL-10", True, key, day, "reference altered"):
+        if posting.erp == "erp_fusion" and self._import_fails(posting, "reference altered"):
             return Import(cut, cut)
         return Import(amount, amount)
 
@@ -227,3 +238,8 @@ class LedgerFaults:
     def opens_wrong(self, role: str, key: str, d: date) -> bool:
         """GL-14: whether a new month of the cloud opens with another balance than the one before closed with."""
         return role in ("CASH", "PATIENT_AR") and self.plan.wants("GL-14", True, key, d, "not rolled forward")
+
+
+def _batch(posting: Posting) -> tuple[str, str, date]:
+    """Site, subledger and day of a posting."""
+    return (posting.site, posting.system, posting.posting_date)

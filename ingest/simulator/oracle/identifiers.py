@@ -84,10 +84,10 @@ class IdentifierRules:
             maker = self._view.identity.manufacturer(number.system, number.manufacturer)
             key = catalogue_key(number.catalogue_number or "")
             if maker and key:
-                groups[number.system, "catalogue", maker, key].append(number)
+                groups[_holder(number), "catalogue", maker, key].append(number)
             for gtin, level in zip(number.gtins, number.levels, strict=True):
                 if is_gtin(gtin):
-                    groups[number.system, "device", trade_item(gtin), level].append(number)
+                    groups[_holder(number), "device", trade_item(gtin), level].append(number)
         found: dict[str, str | None] = {}
         for members in groups.values():
             first, *later = sorted({member.item_no: member for member in members}.values(), key=_entered)
@@ -133,6 +133,11 @@ class IdentifierRules:
                 self._follow("MDM-10", key)
             elif any(device in ended for device, _ in devices):
                 self._follow("MDM-10", key, "no longer distributed")
+
+
+def _holder(number: ItemNumber) -> str:
+    """System that holds an item; a database of materials management is one by itself."""
+    return f"mmis-{number.item_no.rpartition('-')[2]}" if number.system == "mmis" else number.system
 
 
 def _entered(number: ItemNumber) -> tuple[object, ...]:

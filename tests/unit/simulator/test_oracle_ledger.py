@@ -339,11 +339,11 @@ def test_a_receipt_released_in_the_next_month_was_posted_outside_its_period():
 def test_an_issue_posted_on_the_first_of_the_next_month_is_found_by_its_stock_document():
     tiny = Tiny()
     last = date(2026, 2, 28)
-    tiny.move(tiny.supply, "-2", site="H5", day=last, event="E09", txn_id="T1")
-    tiny.move(tiny.supply, "2", site="H5", day=last, kind="ADJUST", event="E13", txn_id="T2")
-    tiny.world.stock_documents["T1"] = "1005-H5ORC-IC-IS-260228-0-1"
+    tiny.move(tiny.supply, "-2", site="H5", day=last, event="E09", txn_id="D1-000000001")
+    tiny.move(tiny.supply, "2", site="H5", day=last, kind="ADJUST", event="E13", txn_id="D1-000000002")
+    tiny.world.stock_documents["D1-000000001"] = "1005-H5ORC-IC-IS-260228-0-1"
     tiny.journal([("SUPPLY_EXP", "200", "0")], source="IC", site="H5", day=date(2026, 3, 1))
     posting = tiny.world.postings.pop()
-    for txn_id in ("T1", "T2"):
+    for txn_id in ("D1-000000001", "D1-000000002"):
         tiny.subledger_row(tiny.world.journal_lines[0], posting.amount, subledger="INV", subledger_key=txn_id)
     assert tiny.found("GL-07") == {"type=usage|key=1005-H5ORC-IC-IS-260228-0-1": "200.00"}
