@@ -141,6 +141,13 @@ class OrderPrices:
         if self._wants("CP-01", True, wish, "under"):
             unit = cents(right.unit_price * (1 - stream.decimal(0.05, 0.2)))
             return wish.supplier, Price(unit, contract, "CP-01:under contract")
+        tiers = [line for line in self.desk.book.lines(wish.item) if line.contract_number == contract.contract_number]
+        missed = next((line for line in tiers if line.tier < contract.tier and is_in_force(line, wish.day)), None)
+        if missed is not None and self._wants("CP-01", True, wish, "tier missed"):
+            return wish.supplier, Price(wish.per_unit(price_each(missed)), missed, "CP-01:tier missed")
+        better = [line for line in tiers if line.tier > contract.tier and is_in_force(line, wish.day)]
+        if better and self._wants("CP-01", False, wish, "letter not signed"):
+            return wish.supplier, Price(right.unit_price, contract, "CP-01:letter not signed", True)
         exact = contract.price / contract.each_per_uom * wish.package.each * Decimal("1.01")
         fits = exact == exact.quantize(FIVE_PLACES) and divides_exactly(wish.package.each) and each >= 2
         if fits and self._wants("CP-01", False, wish, "on the limit"):

@@ -172,6 +172,7 @@ FLOORS |= {
     **{("M3-13", True, name): 3 for name in ("supplier 0", "supplier 1", "site 2")},
     **{("M3-14", True, name): 4 for name in ("overspent", "expired")},
     **{("GL-09", True, name): 3 for name in ("part lost", "lost", "other cost")},
+    ("CP-01", True, "tier missed"): 2,
     **{("CP-02", True, name): 4 for name in ("dearer", "cheaper")},
     **{("CP-04", True, name): 4 for name in ("expired agreement named", "price of an expired one")},
     **{("MDM-13", True, name): 4 for name in ("ten times", "a tenth")},

@@ -24,6 +24,9 @@ RENEWED_SHARE = 0.5  # of the contracts whose price is raised: under a new numbe
 LAPSED_SHARE = 0.5  # of the items without a contract: they had one
 LAPSED_DISCOUNT = Decimal("0.94")
 GAP_SHARE = 0.2  # contracts whose roster leaves a site out
+REACHED_SHARE = 0.5  # second tiers that the sites reach and sign for while the world runs (Q125)
+OVERLAP_SHARE = 0.03  # items of a GPO contract that a local one prices, too (Q125)
+LOCAL_DISCOUNT = Decimal("0.97")
 CENT = Decimal("0.01")
 PREFIXES = {"GPO": "PP-OR", "IDN": "SHS-IDN", "LOCAL": "LOC"}
 
@@ -48,8 +51,7 @@ class Terms:
     kind: str
     spans: tuple[Span, ...]
     roster: Roster
-    unsigned: Roster
-    has_two_tiers: bool
+    second_tier: Roster | None  # who may buy on the better tier, and from when
 
 
 def add_contracts(
@@ -75,6 +77,9 @@ def add_contracts(
                 continue
             if stream.flag(CONTRACTED_SHARE):
                 world.contract_lines.extend(_lines(world, maker, terms, item))
+                overlap = chance.stream("masters", "overlap", item.key).flag(OVERLAP_SHARE)
+                if terms.kind == "GPO" and overlap and plan.shows("Q125"):
+                    world.contract_lines.extend(_local(maker, terms, item))
             elif chance.stream("masters", "lapsed", item.key).flag(LAPSED_SHARE):
                 world.contract_lines.extend(_lapsed(maker, item, tuple(world.sites)))
 
@@ -99,14 +104,23 @@ def _terms(
     if len(sites) > 1:
         last = sites[-1] if stream.flag(0.1) else None
         left_out = gap.pick(sites) if gap.flag(GAP_SHARE) else last
+    has_two_tiers = kind == "GPO" and plan.quirk("Q125", name, share=0.3)
     return Terms(
         number=number,
         kind=kind,
         spans=spans,
         roster=tuple((site, SIGNED) for site in sites if site != left_out),
-        unsigned=tuple((site, None) for site in sites),
-        has_two_tiers=kind == "GPO" and plan.quirk("Q125", name, share=0.3),
+        second_tier=_second_tier(world, chance, name, left_out) if has_two_tiers else None,
     )
+
+
+def _second_tier(world: World, chance: Chance, maker: str, left_out: str | None) -> Roster:
+    """Every site is listed; those of the contract sign on one day in the middle of the world, or never."""
+    stream = chance.stream("masters", "second tier", maker)
+    signed = None
+    if stream.flag(REACHED_SHARE):
+        signed = world.start + timedelta(days=int((world.end - world.start).days * (0.3 + 0.4 * stream.fraction())))
+    return tuple((site, None if site == left_out else signed) for site in world.sites)
 
 
 def _lines(world: World, maker: Manufacturer, terms: Terms, item: Item) -> Iterator[ContractLine]:
@@ -120,14 +134,26 @@ def _lines(world: World, maker: Manufacturer, terms: Terms, item: Item) -> Itera
         shared = _shared(item, terms.kind, span, price)
         own = _seller(maker.supplier_id, item.catalogue_number)
         yield ContractLine(**shared, **own, tier=1, price_type="FIXED", markup_pct=None, roster=terms.roster)
-        if terms.has_two_tiers:
+        # A distributor's prices do not follow the tiers.
+        if terms.second_tier is not None and not is_distributed:
             better = shared | {"price": (price * Decimal("0.92")).quantize(CENT, rounding=ROUND_HALF_UP)}
-            yield ContractLine(**better, **own, tier=2, price_type="FIXED", markup_pct=None, roster=terms.unsigned)
+            yield ContractLine(**better, **own, tier=2, price_type="FIXED", markup_pct=None, roster=terms.second_tier)
         if is_distributed:
             other = _seller(item.supplier_id, item.vendor_catalogue_number)
             yield ContractLine(
                 **shared, **other, tier=1, price_type="COST_PLUS", markup_pct=Decimal(5), roster=terms.roster
             )
+
+
+def _local(maker: Manufacturer, terms: Terms, item: Item) -> Iterator[ContractLine]:
+    """A local agreement on what the GPO's contract prices as well: it goes first."""
+    if item.supplier_id != maker.supplier_id:
+        return
+    each = (item.price_each * LOCAL_DISCOUNT).quantize(CENT, rounding=ROUND_HALF_UP)
+    span = Span(f"LOC-{int(maker.manufacturer_id[3:]):04d}-A", MASTERS_SINCE, None, Decimal(1))
+    shared = _shared(item, "LOCAL", span, each * _package_each(item))
+    seller = _seller(item.supplier_id, item.vendor_catalogue_number)
+    yield ContractLine(**shared, **seller, tier=1, price_type="FIXED", markup_pct=None, roster=terms.roster)
 
 
 def _lapsed(maker: Manufacturer, item: Item, sites: tuple[str, ...]) -> Iterator[ContractLine]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.unit.simulator.oracle_worlds import SURGERY, Tiny, at
+from tests.unit.simulator.purchasing_trial import run_trial
 
 YESTERDAY = SURGERY - timedelta(days=1)
 
@@ -169,3 +170,33 @@ def test_prices_are_compared_by_each_and_free_goods_have_none():
     bought(tiny, "100", "100", "100", "0", "100")
     tiny.order(tiny.supply, "1", "1000", uom="BX", each_per_uom=Decimal(10))
     assert tiny.found("MDM-13") == {}
+
+
+# ------------------------------------------------------------------------------------------------- prices of a world
+
+
+def test_a_better_tier_counts_from_the_day_on_which_its_letter_is_signed():
+    tiny = Tiny()
+    tiny.contract(tiny.supply, "100")
+    tiny.contract(tiny.supply, "92", tier=2, roster=(("H1", SURGERY), ("H5", None)))
+    tiny.order(tiny.supply, "10", "100", day=YESTERDAY)
+    missed = tiny.order(tiny.supply, "10", "100")
+    tiny.order(tiny.supply, "10", "92")
+    tiny.order(tiny.supply, "10", "100", site="H5", erp="erp_lawson", supplier_no="2001")
+    assert tiny.found("CP-01") == {line(missed): "80.00"}
+
+
+def test_price_files_hold_renewals_lapsed_agreements_gaps_and_tiers_that_are_reached(tmp_path):
+    world = run_trial(tmp_path, days=3, scale=0.004).world
+    lines = world.contract_lines
+    by_item: dict[int, set[str]] = {}
+    for row in lines:
+        by_item.setdefault(row.item_key, set()).add(row.contract_number)
+    ended = {row.contract_number for row in lines if row.effective_to is not None}
+    standing = {row.contract_number for row in lines if row.effective_to is None}
+    assert any(len(numbers & standing) and len(numbers & (ended - standing)) for numbers in by_item.values())  # renewed
+    assert any(numbers <= ended - standing for numbers in by_item.values())  # lapsed
+    assert any(len(numbers & standing) > 1 for numbers in by_item.values())  # a local contract beside the GPO's
+    assert any({site for site, _ in row.roster} != set(world.sites) for row in lines)
+    letters = {day for row in lines if row.tier == 2 for _, day in row.roster}
+    assert None in letters and any(day is not None and world.start <= day <= world.end for day in letters)
