@@ -565,6 +565,8 @@ class Outbox:
         return [pl.concat([frame for _, frame in sent]).unique(extract.key, keep="last", maintain_order=True)]
 
     def _write_pou(self, d: date) -> None:
+        if not self._system_is_used("pou"):
+            return
         for slot in sorted({MASTER_SLOT, *self.pou_slots}):
             waiting = self._waiting.pop(("pou", d, slot), {})
             pending = self._pending.pop(("pou", d, slot), {})

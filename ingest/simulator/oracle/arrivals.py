@@ -164,7 +164,9 @@ def _database(file: DeliveredFile) -> str:
 
 
 def _is_in_time(file: DeliveredFile) -> bool:
-    """Whether a file counts for the calendar: snapshots of the cloud only in their slot."""
+    """Whether a file counts for the calendar: snapshots of the cloud only in their slot, none without its trailer."""
+    if file.system == "mmis" and file.is_truncated:
+        return False
     return file.system != "erp_fusion" or not file.is_snapshot or file.slot == SNAPSHOT_SLOT
 
 

@@ -517,9 +517,10 @@ def test_q71_a_file_of_the_quarter_has_a_wrong_trailer_or_none(tmp_path: Path, s
         and (file.rows != file.stated_rows or not file.manifest_hash_matches or file.is_truncated)
     ]
     assert len(wrong) == 1
-    found = {finding.entity_key for finding in evaluate(world) if finding.rule_id == "INT-02" and not finding.near_miss}
-    key = f"feed=mmis.TXN|date={wrong[0].folder_date}|file={wrong[0].name}"
-    assert (key in found) == (not wrong[0].is_truncated)
+    fired = {(finding.rule_id, finding.entity_key) for finding in evaluate(world) if not finding.near_miss}
+    key = f"feed=mmis.TXN|date={wrong[0].folder_date}"
+    assert (("INT-02", f"{key}|file={wrong[0].name}") in fired) == (not wrong[0].is_truncated)
+    assert (("INT-01", key) in fired) == wrong[0].is_truncated  # what has no trailer is not delivered
     report = ingest(tmp_path, tmp_path / "home", AsOf.parse(world.end.isoformat()), "run", systems=["mmis"])
     counts = {entry.feed: entry for entry in report.extracts}
     assert counts["mmis.TXN"].files_refused == wrong[0].is_truncated
