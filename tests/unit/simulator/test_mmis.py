@@ -23,7 +23,7 @@ from ingest.simulator.oracle.view import View
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.stock import Scan, Stock
 
-START, DAYS, SCALE = date(2026, 2, 2), 30, 0.02
+START, DAYS, SCALE = date(2026, 2, 2), 28, 0.02
 SITES = ("CDC", "H1", "H6", "H7", "H8")
 Row = dict[str, str]
 Built = tuple[World, Path]
@@ -507,7 +507,7 @@ def test_q69_a_rare_cycle_does_not_multiply_to_one(faulty: Built) -> None:
     assert {key.split("|")[1] for key in planted if "system=mmis" in key} == {f"item={item}" for item in wrong}
 
 
-@pytest.mark.parametrize("seed", [6, 7, 8])
+@pytest.mark.parametrize("seed", [3, 5, 6])
 def test_q71_a_file_of_the_quarter_has_a_wrong_trailer_or_none(tmp_path: Path, seed: int) -> None:
     world, _, _ = build_world(tmp_path, START, 12, 0.01, seed, quirks=["Q71"], sites=("H6",))
     wrong = [
