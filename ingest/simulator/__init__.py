@@ -184,6 +184,7 @@ def build_world(
     from ingest.simulator.ref import Reference
     from ingest.simulator.remits import Remittances
     from ingest.simulator.stock import Stock
+    from ingest.simulator.stray import StrayDocuments
 
     if days < 1 or scale <= 0:
         raise ValueError("a world needs at least one day and a scale above zero")
@@ -200,6 +201,7 @@ def build_world(
     census = Census(world, masters, charging, outbox, plan, seed, scale)
     ledger = Ledger(world, outbox, plan, chance)
     cutover = Cutover(world, stock, purchasing, ledger)
+    stray = StrayDocuments(purchasing, ledger)
     outbox.documents(SupplierMessages(world, purchasing.desk, plan, chance).documents)
     outbox.documents(Remittances(world, charging, census, plan, chance).arrived)
     if any(site.clinical == "ehr_fhir" for site in world.sites.values()):
@@ -219,6 +221,7 @@ def build_world(
         d = eve + timedelta(days=number)
         if number:
             cutover.morning(d)
+            stray.morning(d)
             stock.morning(d)
             purchasing.morning(d)
             clinic.day(d)
@@ -226,6 +229,7 @@ def build_world(
             census.day(d)
             stock.evening(d)
             purchasing.replenish(stock.needs(d), d)
+            stray.evening(d)
         purchasing.close_day(d)
         ledger.close_day(d)
         stock.close_day(d)

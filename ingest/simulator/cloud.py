@@ -1069,7 +1069,11 @@ class CloudErp:
             "CancelledAmount": invoice.amount if invoice.is_cancelled else None,
             "TotalTaxAmount": tax,
             "Source": SOURCES[invoice.source],
-            "PoHeaderId": invoice.order.cloud_id if invoice.order is not None else None,
+            "PoHeaderId": invoice.order.cloud_id
+            if invoice.order is not None
+            else int(invoice.order_stated)
+            if invoice.order_stated
+            else None,
             "PaymentStatusFlag": "Y" if invoice.paid else "N",
             "ApprovalStatus": "CANCELLED"
             if invoice.is_cancelled

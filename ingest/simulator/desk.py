@@ -222,6 +222,8 @@ class Desk:
     def show_line(self, line: OrderLine, moment: datetime) -> None:
         """Show a line after its totals moved; close it, and its order, when nothing is open on it any more."""
         order = line.order
+        if not order.is_on_file:
+            return
         if order.po_type != "service":
             closed = line.open_quantity <= ZERO and line.invoiced >= line.received
             if closed != line.is_closed:
@@ -260,9 +262,9 @@ class Desk:
 
     def record_receipt(self, receipt: Receipt, known_at: datetime) -> None:
         """Append a receiving row as it stands."""
-        for hear in self.on_receipt:
-            hear(receipt)
         line = receipt.order_line
+        for hear in self.on_receipt if line.order.is_on_file else ():
+            hear(receipt)
         self.world.receipts.append(
             ReceiptLine(
                 erp=line.order.site.erp,
@@ -403,6 +405,7 @@ SOURCES: dict[str, tuple[str, str, str]] = {
     "E06": ("AP", "PAY", "Purchase Invoices"),
     "E07a": ("AP", "PAY", "Purchase Invoices"),
     "E08": ("AP", "PAY", "Payments"),
+    "E09 again": ("IC", "CA", "Inventory"),
     "E22": ("CV", "CV", "Inventory"),
     "E22 receivables": ("CV", "CV", "Charges"),
     "E22a": ("CV", "CV", "Intercompany"),

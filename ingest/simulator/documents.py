@@ -187,6 +187,7 @@ class Order:
     is_closed: bool = False
     closed_at: datetime | None = None
     cloud_id: int = 0
+    is_on_file: bool = True  # the ERP has it; a receipt may name an order that it has not
 
     @property
     def supplier_no(self) -> str:

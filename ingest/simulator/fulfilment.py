@@ -797,7 +797,7 @@ class Fulfilment:
             twin = self.payables.enter(
                 invoice.site,
                 invoice.supplier,
-                None,
+                invoice.order,
                 (),
                 invoice.invoice_date,
                 moment,

@@ -133,6 +133,10 @@ class Ledger:
         balance = self._balance(placed, role, self._account(placed, role, "0000", "", counterparty))
         return balance.opening + balance.net(date.max)
 
+    def enter_by_hand(self, site: Site, d: date, role: str, source: str, target: str, amount: Decimal) -> str:
+        """Enter a reclassification between departments in the ERP that `site` stands for; gives the journal's key."""
+        return self._people.reclassify(site, d, [Entry(role, target, amount), Entry(role, source, -amount)])
+
     def _send_account_strings(self, moment: datetime) -> None:
         for site in self._sites(CLOUD):
             assert site.segment1 is not None

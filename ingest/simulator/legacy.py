@@ -920,6 +920,7 @@ class LegacyErp:
 
     def _invoice_header(self, invoice: InvoiceDocument, moment: datetime) -> None:
         order = invoice.order
+        ordered = order.number if order is not None else invoice.order_stated
         status = 9 if invoice.is_cancelled or invoice.paid else 0 if invoice.on_hold else 2
         self._emit(
             "APINVOICE",
@@ -933,9 +934,9 @@ class LegacyErp:
                 "INVOICE_DTE": invoice.invoice_date,
                 "DUE_DATE": invoice.due_date,
                 "TRAN_INV_AMT": invoice.amount,
-                "PO_NUMBER": po_text(order.number) if order is not None else "",
+                "PO_NUMBER": po_text(ordered) if ordered else "",
                 "PO_RELEASE": 0,
-                "PO_CODE": order.code if order is not None else "",
+                "PO_CODE": order.code if order is not None else "REG" if invoice.order_stated else "",
                 "REMIT_TO_CODE": "REM1",
                 "REC_STATUS": status,
                 "HLD_CODE": "MTCH" if invoice.on_hold else "",

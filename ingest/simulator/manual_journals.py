@@ -83,6 +83,13 @@ class ManualJournals:
             self.ledger.enter(journal, entries)
             self.ledger.show(journal, at(d, 15, 20))
 
+    def reclassify(self, site: Site, d: date, entries: list[Entry]) -> str:
+        """Enter one balanced journal at a site, in the ERP that it stands for; gives its key."""
+        journal = self._manual(site, d)
+        self.ledger.enter(journal, entries)
+        self.ledger.plan_step(at(d, 15, 20), partial(self.ledger.show, journal, at(d, 15, 20)))
+        return journal.key
+
     def _manual(self, site: Site, d: date) -> Journal:
         source = "GL-JE" if site.erp == LEGACY else "Manual"
         journal = self.ledger.new_journal(site, source, "" if site.erp == LEGACY else "Manual", d, at(d, 15))

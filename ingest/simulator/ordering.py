@@ -88,7 +88,7 @@ class Ordering:
             wanted = max(self._asked.get(site.code, 0) * NONSTOCK_SHARE, 1.2)
             count = int(wanted) + stream.flag(wanted - int(wanted))
             departments = [name for name in site.departments if name not in ("0000", "8020")]
-            goods = self._nonstock_items(site)
+            goods = self.nonstock_items(site)
             if not goods or not departments:
                 continue
             for number in range(count):
@@ -111,7 +111,8 @@ class Ordering:
                 )
                 self._show(requisition, at(d, 10))
 
-    def _nonstock_items(self, site: Site) -> list[Item]:
+    def nonstock_items(self, site: Site) -> list[Item]:
+        """Goods that departments may ask for at a site."""
         legacy = site.erp == "erp_lawson"
         return [
             item
@@ -222,6 +223,22 @@ class Ordering:
                     self._order_line(order, wanted, price)
                 self.issue(order, moment)
                 self._plan_order(order)
+
+    def order_at_once(self, site: Site, item: Item, quantity: Decimal, department: str, d: date) -> Order:
+        """Ask for a non-stock item and order it on the same morning, in the ERP that `site` stands for."""
+        moment = at(d, 8, 20)
+        requisition = self._requisition(site, "manual", f"D{department}", moment)
+        wanted = self._add(
+            requisition, item, item.description, quantity, item.packages[0], "nonstock", department=department
+        )
+        self._waiting.remove(wanted)
+        self._show(requisition, moment)
+        supplier, price = self.prices.choose(wanted, d)
+        order = self.new_order(site, supplier, "regular", d, moment)
+        self._order_line(order, wanted, price)
+        self.issue(order, moment)
+        self._plan_order(order)
+        return order
 
     def new_order(self, site: Site, supplier: Supplier, po_type: str, d: date, moment: datetime) -> Order:
         """Open an order without lines."""

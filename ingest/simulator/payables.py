@@ -97,6 +97,7 @@ class Payables:
         expenses: Sequence[Expense] = (),
         cancelled: bool = False,
         cancel_seq: int = 0,
+        order_stated: str | None = None,
         mark: str = "",
     ) -> InvoiceDocument:
         """Enter one invoice, distribute and post it.
@@ -123,6 +124,7 @@ class Payables:
             amount=ZERO,
             cancel_seq=cancel_seq or (1 if cancelled and legacy else 0),
             is_cancelled=cancelled,
+            order_stated=order_stated,
             mark=mark,
         )
         invoice.cloud_id = desk.series.next("invoice", first=300000400000001)

@@ -334,6 +334,12 @@ class Stock:
             self._night[key] = together.average
         return booked
 
+    def book_out(self, movement: Movement) -> None:
+        """Take a movement out of the legacy ERP's books as well, at the location that it has left behind (Q121)."""
+        held = self._held.setdefault((movement.site, movement.location_id, movement.item_key), Held())
+        held.quantity += movement.quantity_each
+        held.value += (movement.erp_amount or ZERO).copy_sign(movement.quantity_each)
+
     def positions(self, site: str) -> Iterator[StockPosition]:
         """Owned stock as the site's ERP values it: by location (legacy) or for the organisation (cloud)."""
         for (holder, location_id, item_key), held in self._held.items():

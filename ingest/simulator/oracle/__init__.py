@@ -30,6 +30,7 @@ from ingest.simulator.oracle.item_amounts import ItemAmounts
 from ingest.simulator.oracle.item_life import ItemLifeRules
 from ingest.simulator.oracle.journals import JournalRules
 from ingest.simulator.oracle.master_data import MasterDataRules
+from ingest.simulator.oracle.migration import MigrationRules
 from ingest.simulator.oracle.order_lines import OrderLineRules
 from ingest.simulator.oracle.orders import OrderRules
 from ingest.simulator.oracle.payables import PayableRules
@@ -56,6 +57,7 @@ RULES = (
     "CP-01", "CP-02", "CP-04", "CP-08", "PA-02", "AS-01", "AS-02", "AS-03",
     "M3-01", "M3-02", "M3-03", "M3-04", "M3-05", "M3-06", "M3-07", "M3-10", "M3-13", "M3-14", "M3-15", "M3-16",
     "GL-01", "GL-02", "GL-03", "GL-05", "GL-06", "GL-07", "GL-08", "GL-09", "GL-10", "GL-13", "GL-14",
+    "MIG-01", "MIG-02", "MIG-04",
     "MDM-01", "MDM-02", "MDM-03", "MDM-05", "MDM-06", "MDM-07", "MDM-10", "MDM-13",
     "STK-01", "STK-02", "STK-04", "STK-08",
     "INT-01", "INT-02", "INT-03", "INT-04", "INT-05", "INT-07",
@@ -82,6 +84,7 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     OrderLineRules(view, book, payables).judge()
     InvoiceRules(view, book, payables).judge()
     SupplierDocumentRules(view, book, payables).judge()
+    MigrationRules(view, book, payables).judge()
     batches = Batches(view, book)
     batches.judge()
     ControlAccountRules(view, book, payables, batches).judge()

@@ -23,6 +23,7 @@ from ingest.simulator.oracle.tolerance import cents, half_up, is_beyond
 from ingest.simulator.oracle.view import Versions, View
 
 NOTHING = Decimal(0)
+LEGACY = "erp_lawson"
 RECEIPTS = {"erp_lawson": ("PO", ""), "erp_fusion": ("Receipt Accounting", "Receiving")}
 INVOICES = {"erp_lawson": ("AP", ""), "erp_fusion": ("Payables", "Purchase Invoices")}
 UNMATCHED = "2way"
@@ -154,9 +155,17 @@ class ControlAccountRules:
     def _accrual_of(self, history: OrderHistory) -> Iterator[Row]:
         """The accrual of one order line; the invoice that completes the line clears what is left of it."""
         order = history.order.rows[-1][1] if history.order.rows else None
-        if order is None or order.match_basis == UNMATCHED:
-            return
         known_on = self._view.deliveries.known_on
+        if order is None:
+            # Without an order a legacy receipt is worth its own unit cost.
+            for receipts in history.receipts.values():
+                last = receipts.rows[-1][1]
+                if last.erp == LEGACY and last.is_released:
+                    batch = Batch(last.site, RECEIPTS[LEGACY][0], last.posting_date)
+                    yield batch, known_on(LEGACY, last.known_at), last.amount
+            return
+        if order.match_basis == UNMATCHED:
+            return
         moves: list[tuple[datetime, str, ReceiptLine | Billed]] = []
         for receipts in history.receipts.values():
             released = [row for _, row in receipts.rows if row.is_released]

@@ -242,7 +242,8 @@ class PayableRules:
         window = int(limit("duplicate_invoice_window_days"))
         for place, later in enumerate(ordered):
             key = f"system={later.erp}|supplier={later.supplier_no}|invoice={later.number}"
-            reasons = [(_difference(earlier, later, window), earlier) for earlier in ordered[:place]]
+            others = [earlier for earlier in ordered[:place] if not is_in_both_erps(earlier, later)]
+            reasons = [(_difference(earlier, later, window), earlier) for earlier in others]
             alike = [earlier for reason, earlier in reasons if reason is None]
             if not alike:
                 if any(reason for reason, _ in reasons):
@@ -255,6 +256,14 @@ class PayableRules:
                 docket.spare("M3-07", later.site, key, later.invoice_date, "invoice, full credit and rebill")
             else:
                 docket.fire("M3-07", later.site, key, cents(later.amount), later.invoice_date)
+
+
+def is_in_both_erps(earlier: Invoice, later: Invoice) -> bool:
+    """Whether two standing invoices are one that a facility has in both ERPs: MIG-01 takes the pair."""
+    if earlier.erp == later.erp or earlier.site != later.site or earlier.supplier_id != later.supplier_id:
+        return False
+    stand = not earlier.is_cancelled and not later.is_cancelled
+    return stand and earlier.amount == later.amount and is_same_number(earlier, later)
 
 
 def _difference(earlier: Invoice, later: Invoice, window: int) -> str | None:
@@ -298,7 +307,7 @@ def _entry_order(invoice: Invoice) -> tuple[object, ...]:
     return (invoice.invoice_date, invoice.created_at, invoice.erp, invoice.invoice_key)
 
 
-def _sent(invoice: Invoice) -> str:
+def sent_number(invoice: Invoice) -> str:
     """The supplier's number, without the suffix that the legacy ERP adds."""
     return invoice.document_no or invoice.number
 
@@ -325,9 +334,9 @@ def stems(number: str) -> set[str]:
 
 def is_same_number(first: Invoice, second: Invoice) -> bool:
     """Equal after normalisation."""
-    return number_key(_sent(first)) == number_key(_sent(second))
+    return number_key(sent_number(first)) == number_key(sent_number(second))
 
 
 def is_similar_number(first: Invoice, second: Invoice) -> bool:
     """Equal but for one trailing revision letter."""
-    return bool(stems(_sent(first)) & stems(_sent(second)))
+    return bool(stems(sent_number(first)) & stems(sent_number(second)))
