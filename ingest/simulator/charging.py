@@ -31,7 +31,16 @@ from ingest.simulator.charge_faults import (
     wrong_price,
 )
 from ingest.simulator.delivery import CHICAGO, Outbox, Row
-from ingest.simulator.events import AccountState, ChargePrice, ChargeTransaction, InFlightCharge, Item, Posting, World
+from ingest.simulator.events import (
+    AccountState,
+    ChargePrice,
+    ChargeTransaction,
+    ClaimCode,
+    InFlightCharge,
+    Item,
+    Posting,
+    World,
+)
 from ingest.simulator.masters import ChargeCode, Masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.stock import money
@@ -63,6 +72,7 @@ class Account:
     bill_status: int = 1
     transactions: list[ChargeTransaction] = field(default_factory=list)
     is_touched: bool = False  # carries a planted charge: no further changes
+    is_credited: bool = False  # a device credit is due: whether its claim says so is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -958,8 +968,8 @@ class Charging:
             stream = self.chance.stream("stop bill", account.account)
             if stream.flag(0.1):
                 self._stops[account.account] = d + timedelta(days=stream.integer(2, 9))
-            if account.is_surgical and stream.flag(0.03):
-                self._emit_claim_code(account, d, at)
+            if account.is_surgical and stream.flag(0.03) and not account.is_credited:
+                self._emit_claim_code(account, Decimal("1500.00"), d, at)
             return
         gross = sum((tx.amount for tx in account.transactions), Decimal(0))
         if gross <= 0:
@@ -1006,8 +1016,17 @@ class Charging:
         account.bill_status = 7
         self._emit_account(account, at)
 
-    def _emit_claim_code(self, account: Account, d: date, at: datetime) -> None:
-        for kind, code, amount in (("VALUE", "FD", Decimal("1500.00")), ("CONDITION", "49", None)):
+    def report_device_credit(self, account_id: str, amount: Decimal, d: date) -> None:
+        """Bill again with the credit of a replaced device on the claim: value code FD, condition code 49."""
+        account = self.accounts[account_id]
+        while account.combined_into is not None:
+            account = self.accounts[account.combined_into]
+        self._at(d, lambda day: self._emit_claim_code(account, amount, day, self._filed_at(day, 45)))
+
+    def _emit_claim_code(self, account: Account, credit: Decimal, d: date, at: datetime) -> None:
+        codes: tuple[tuple[str, str, Decimal | None], ...] = (("VALUE", "FD", credit), ("CONDITION", "49", None))
+        for kind, code, amount in codes:
+            self.world.claim_codes.append(ClaimCode(account.account, kind, code, amount, at))
             self.outbox.emit(
                 "hb",
                 "CLAIM_CODES",

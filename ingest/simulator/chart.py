@@ -14,7 +14,7 @@ from ingest.simulator.assortment import PROCEDURES, SERVICES
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charging import Account, revenue_id
 from ingest.simulator.delivery import CHICAGO, Outbox, Row
-from ingest.simulator.device_defects import NO_IDENTIFIER, NO_LOT, control_totals
+from ingest.simulator.device_defects import NO_IDENTIFIER, NO_LOT, control_totals, is_recall_reimplant
 from ingest.simulator.events import CaseCost, Item, World
 from ingest.simulator.masters import DEPARTMENT_NAMES, Masters
 from ingest.simulator.plan import DefectPlan
@@ -391,6 +391,7 @@ class Chart:
                 "STATIC_UDI": udi,
                 "STATIC_UDI_TYPE_C": udi_type,
                 "SUPPLY_TYPE_C": 3 if one_time else None,
+                "EXPLANT_WARRANTY_COMPLETION_DT": line.warranty_completed,
                 "PAT_ID": case.patient_id,
                 "UPDATE_DATE": at,
             },
@@ -399,7 +400,12 @@ class Chart:
         self.outbox.emit(
             "ehr",
             "OR_IMP_2",
-            {"IMPLANT_ID": line.implant_id, "GUDID_BRAND_NAME": item.description, "GUDID_COMPANY_NAME": maker.name},
+            {
+                "IMPLANT_ID": line.implant_id,
+                "GUDID_BRAND_NAME": item.description,
+                "GUDID_COMPANY_NAME": maker.name,
+                "ICD_REIMP_MNRCALL_YN": True if is_recall_reimplant(line, self.chance) else None,
+            },
             at,
         )
         if kind == 1:

@@ -34,7 +34,14 @@ from ingest.simulator.charge_faults import (
 from ingest.simulator.charging import Account, ChargeRequest, Charging
 from ingest.simulator.chart import Chart
 from ingest.simulator.delivery import CHICAGO, Outbox
-from ingest.simulator.device_defects import NO_LOT, plant_devices
+from ingest.simulator.device_defects import (
+    NO_LOT,
+    NO_WARRANTY,
+    REPORTED,
+    credit_share,
+    is_recall_reimplant,
+    plant_devices,
+)
 from ingest.simulator.events import Case, Item, Location, UsageLine, World
 from ingest.simulator.masters import FIRST_NAMES, LAST_NAMES, Masters
 from ingest.simulator.plan import DefectPlan
@@ -130,6 +137,8 @@ class Clinic:
         self._today: list[PlannedCase] = []
         self._modes: dict[str, str] = {}  # of the cases performed today
         self._carts: dict[str, Cart] = {}  # by case, where usage is posted at the pick
+        self._credited: dict[tuple[str, str], str] = {}  # log and implant whose credit the claim will tell: account
+        purchasing.implants.on_credit.append(self._credit)
         self.recalls = Recalls(world, stock, outbox, plan, chance)
         self.chart = Chart(world, masters, outbox, plan, chance)
         self.bedside = Bedside(world, masters, charging, self.chart.people, plan, chance)
@@ -1069,6 +1078,8 @@ class Clinic:
         if lines is not performed.extra_lines:
             self._copies_of_implants(performed, lines, at)
             self._explant(performed, number, at)
+            for place, line in enumerate((line for line in performed.lines if line.replaces), start=3):
+                self._replaced(performed, line, number + place, at)
 
     def _closed_supplies(self, performed: Performed, at: datetime) -> None:
         """Lines of the pick list that were pulled and stayed closed: about half of all."""
@@ -1100,6 +1111,27 @@ class Clinic:
                 copied.usage_id = f"PKLST:{performed.pick_list_id}:{taken}"
                 self.chart.pick_line(performed, copied, taken, at, is_copy=True)
             self.world.usage.append(replace(self._usage_line(performed, copied, at), is_implant_copy=True))
+
+    def _credit(self, request: BillOnlyRequest, amount: Decimal, d: date) -> None:
+        """A device credit came in: billing hears of it, or does not (UC-16)."""
+        account = self._credited.pop((request.log_id, request.implant_id), None)
+        if account is not None:
+            days = self.chance.stream("credit reported", request.implant_id).integer(3, 15)
+            self.charging.report_device_credit(account, amount, d + timedelta(days=days))
+
+    def _replaced(self, performed: Performed, line: Line, number: int, at: datetime) -> None:
+        """The device that an implant takes the place of: explanted on the same log."""
+        record = str(6_000_000 + self._next_record)
+        implant_id = str(9_000_000 + self._next_record)
+        self._next_record += 1
+        assert line.item is not None
+        lot = self.stock.new_lot(line.item, performed.case.surgery_date - timedelta(days=900), record)
+        old = Line("implant", line.item, ONE, ZERO, None, lot, "NONE", implant_id, record)
+        old.usage_id, old.recorded_lot = f"IMPL:{record}", lot
+        if line.replaces != NO_WARRANTY and not is_recall_reimplant(line, self.chance):
+            old.warranty_completed = performed.case.surgery_date
+        self.chart.implant(performed, old, number, at, 2)
+        self.world.usage.append(replace(self._usage_line(performed, old, at), action="explanted"))
 
     def _explant(self, performed: Performed, number: int, at: datetime) -> None:
         """Q07: explants and adjustments stand in the implant log and are no usage."""
@@ -1180,6 +1212,8 @@ class Clinic:
             "device_identifier": identifier,
             "udi_type": udi_type,
             "is_tissue": described.usage_class == "skin",
+            "warranty_completed": line.warranty_completed,
+            "is_recall_reimplant": is_recall_reimplant(line, self.chance),
         }
 
     def _documented_cost(self, line: Line) -> Decimal | None:
@@ -1359,7 +1393,10 @@ class Clinic:
                 serial=recorded.serial,
                 patient_name=performed.plan.patient.name,
                 surgeon_name=performed.plan.surgeon_name,
+                credit_share=credit_share(line, self.chance),
             )
+            if line.replaces == REPORTED:
+                self._credited[(case.log_id, line.implant_id)] = case.account
             self.purchasing.request_bill_only(request, performed.plan.start + timedelta(hours=4))
 
     # ------------------------------------------------------------------------------------------------------- posting

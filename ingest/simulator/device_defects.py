@@ -28,10 +28,56 @@ def key_of(performed: Performed, line: Line) -> str:
     return f"case={performed.case.log_id}|implant={line.implant_id}"
 
 
+# Device replacements: share of the price that comes back, and what the explant was for.
+NOT_REPORTED, REPORTED, TOO_LITTLE, NO_WARRANTY = "not reported", "reported", "less than half", "no warranty"
+REPLACEMENTS = ((True, NOT_REPORTED), (False, REPORTED), (False, TOO_LITTLE), (False, NO_WARRANTY))
+
+
+def credit_share(line: Line, chance: Chance) -> Decimal | None:
+    """Share of a replacement's price that the supplier gives back; None when it replaces nothing."""
+    if not line.replaces:
+        return None
+    stream = chance.stream("credit share", line.implant_id)
+    return stream.decimal(0.2, 0.35) if line.replaces == TOO_LITTLE else stream.decimal(0.7, 1)
+
+
+def is_recall_reimplant(line: Line, chance: Chance) -> bool:
+    """Whether the record of the new device names a recall; else the old one's names its warranty."""
+    if line.replaces in ("", NO_WARRANTY):
+        return False
+    return chance.stream("reimplant", line.implant_id).flag(0.4)
+
+
+def _plant_replacement(performed: Performed, plan: DefectPlan, wants: Wants, free: Free) -> None:
+    """UC-16: a device takes the place of one under warranty or recall, and its supplier gives a credit."""
+    numbers = [line.item.key for line in performed.lines if line.kind == "implant" and line.item is not None]
+
+    def ordered(line: Line) -> bool:
+        return (
+            line.implant_id is not None
+            and line.item is not None
+            and line.used > 0
+            and line.stock_class in ("BILLONLY", "CONSIGN")
+            and numbers.count(line.item.key) == 1
+        )
+
+    if performed.account.is_credited:
+        return
+    for defect, variant in REPLACEMENTS:
+        line = free(ordered)
+        if line is None or not wants("UC-16", defect, variant):
+            continue
+        line.tag, line.replaces = "UC-16", variant
+        performed.account.is_credited = True
+        plan.note("UC-16", key_of(performed, line), performed.case.site, not defect, variant)
+        return
+
+
 def plant_devices(performed: Performed, plan: DefectPlan, recalls: Recalls, wants: Wants, free: Free) -> None:
     """Let implants of a case carry what the plan wants just now."""
     _plant_identity(performed, plan, wants, free)
     _plant_recalls(performed, plan, recalls, wants, free)
+    _plant_replacement(performed, plan, wants, free)
 
 
 def _plant_identity(performed: Performed, plan: DefectPlan, wants: Wants, free: Free) -> None:

@@ -537,6 +537,17 @@ class ChargeTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimCode:
+    """A value or condition code on an account's final claim (hb.CLAIM_CODES)."""
+
+    account: str
+    code_type: str  # VALUE, CONDITION
+    code: str
+    amount: Decimal | None
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class InFlightCharge:
     """A charge at one station before posting, from `from_at` until `until_at` (None: still there)."""
 
@@ -898,6 +909,7 @@ class World:
     shelf_lots: list[ShelfLot] = field(default_factory=list)
     shelf_statuses: list[ShelfStatus] = field(default_factory=list)
     charges: list[ChargeTransaction] = field(default_factory=list)
+    claim_codes: list[ClaimCode] = field(default_factory=list)
     in_flight: list[InFlightCharge] = field(default_factory=list)
     accounts: list[AccountState] = field(default_factory=list)
     po_lines: list[PoLine] = field(default_factory=list)

@@ -7,6 +7,7 @@ Not here: usage itself (clinic).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,7 @@ from ingest.simulator.events import Package, Posting, Site, Supplier
 from ingest.simulator.fulfilment import entity_of_line
 from ingest.simulator.order_prices import Price
 from ingest.simulator.ordering import EACH, Ordering
-from ingest.simulator.payables import Payables, as_ordered
+from ingest.simulator.payables import Bill, Payables, as_ordered
 from ingest.simulator.receiving import Receiving
 
 NOT_ORDERED = "not ordered"
@@ -45,6 +46,7 @@ class BillOnlyRequest:
     serial: str | None
     patient_name: str | None = None  # free text of the order carries it
     surgeon_name: str | None = None
+    credit_share: Decimal | None = None  # of its price, which the supplier gives back for the device it replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class ImplantOrders:
         self._fate: dict[str, str] = {}
         self._waiting: dict[tuple[str, str, str], list[BillOnlyRequest]] = {}
         self._unordered: dict[tuple[str, str], BillOnlyRequest] = {}
+        self.on_credit: list[Callable[[BillOnlyRequest, Decimal, date], None]] = []
+        self._credits: dict[tuple[str, int], BillOnlyRequest] = {}  # by order line
         self._catalogues: dict[str, set[str | None]] = {}  # by log: numbers of the implants it used
         self._accrued: dict[str, list[tuple[Site, Posting]]] = {}
 
@@ -281,6 +285,8 @@ class ImplantOrders:
             requisition_line=asked,
         )
         line.case_text, line.case_parsed = case.typed, case.parsed
+        if asked_for.credit_share is not None:
+            self._credits[order.po_key, line.line] = asked_for
         line.true_log_id, line.surgery_date = request.log_id, request.surgery_date
         line.lot, line.serial, line.note = request.lot, request.serial, note
         if case.reason:
@@ -348,8 +354,28 @@ class ImplantOrders:
                 moment,
                 freight=freight,
             )
+            for line in order.lines:
+                request = self._credits.pop((order.po_key, line.line), None)
+                if request is not None:
+                    self._plan_credit(line, request, entered)
 
         self.desk.schedule(moment, enter)
+
+    def _plan_credit(self, line: OrderLine, request: BillOnlyRequest, entered: date) -> None:
+        """A credit memo of an amount, not of a quantity: the supplier warrants the device that was replaced."""
+        stream = self.desk.chance.stream("device credit", line.order.po_key, line.line)
+        d = entered + timedelta(days=stream.integer(2, 6))
+        moment = at(d, 13, stream.integer(0, 59))
+        amount = cents(line.unit_price * request.quantity_each * (request.credit_share or Decimal(0)))
+
+        def credit() -> None:
+            bill = Bill(line, Decimal(0), Decimal(0), line.uom, line.each_per_uom, amount=-amount)
+            order = line.order
+            self.payables.enter(order.site, order.supplier, order, [bill], d, moment, kind="credit", source="MAN")
+            for hear in self.on_credit:
+                hear(request, amount, d)
+
+        self.desk.schedule(moment, credit)
 
     def _plan_replacement(self, order: Order, d: date) -> None:
         moment = at(d + timedelta(days=self.desk.chance.stream("replacement", order.po_key).integer(2, 4)), 5, 45)

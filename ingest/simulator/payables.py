@@ -48,6 +48,7 @@ class Bill:
     each_per_uom: Decimal
     receipt: Receipt | None = None
     is_discarded: bool = False
+    amount: Decimal | None = None  # of a bill of an amount alone; quantity and price are zero then
 
     @property
     def order_quantity(self) -> Decimal:
@@ -170,7 +171,7 @@ class Payables:
         legacy = invoice.site.erp == "erp_lawson"
         for place, bill in enumerate(bills, start=1):
             line = bill.order_line
-            amount = cents(bill.quantity * bill.unit_price)
+            amount = cents(bill.quantity * bill.unit_price) if bill.amount is None else bill.amount
             accrual = ZERO if bill.is_discarded or invoice.is_cancelled else self._accrual(bill)
             matched = line.order.match_basis != "2way"
             invoice.lines.append(

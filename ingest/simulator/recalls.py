@@ -75,6 +75,7 @@ class Recalls:
         at = datetime.combine(d, time(12), CHICAGO)
         if variant == "other lots":
             self._recall(shelf.item, self._others(lot, stream), d, at, stream)
+            self._recalled.add(lot)  # this one stays as it is
         elif variant == "pulled in time":
             day = d + timedelta(days=2)
             self._recall(shelf.item, [lot], day, at, stream)

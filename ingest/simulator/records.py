@@ -77,6 +77,8 @@ class Line:
     cost: Decimal = ZERO
     one_time_family: Item | None = None
     flag: str | None = None
+    warranty_completed: date | None = None  # of an explanted device
+    replaces: str = ""  # it takes the place of a device of the same item: why, and what comes of it (UC-16)
     untraced: str = ""  # what the implant record lacks: no identifier, no lot
     item_no: str | None = None  # number by which a record without supply ids documents it
 

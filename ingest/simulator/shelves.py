@@ -69,6 +69,7 @@ class Shelves:
         self._forgotten: dict[Place, date] = {}
         self._empty: dict[Place, date] = {}
         self._emptied_unused: set[Place] = set()
+        self._ran_out: set[Place] = set()  # by plan, at any time: each shelf once
         self._known_lots: dict[tuple[str, str, str], set[Lot]] = {}
 
     # ------------------------------------------------------------------------------------------------- what happens
@@ -154,7 +155,7 @@ class Shelves:
             and shelf.number == item.pou_no
             and not item.pou_alias_nos
             and shelf.balance > 0
-            and shelf.place not in self._empty
+            and shelf.place not in self._ran_out
             and self.stock.level(location.location_id, item.key) is not None
         )
 
@@ -163,6 +164,7 @@ class Shelves:
         location, item = shelf.location, shelf.item
         at = self.stock.clock(location.site, d, 21, 35)
         self.stock.adjust(location.site, location.location_id, item, -shelf.balance, at, "CNT")
+        self._ran_out.add(shelf.place)
         self._empty[shelf.place] = d + timedelta(days=stream.integer(2, 5))
         if is_near_miss:
             self._emptied_unused.add(shelf.place)

@@ -20,6 +20,7 @@ from ingest.simulator.oracle.charges import ChargeRules
 from ingest.simulator.oracle.contract_prices import ContractRules
 from ingest.simulator.oracle.control_accounts import ControlAccountRules
 from ingest.simulator.oracle.conversions import ConversionRules
+from ingest.simulator.oracle.credits import CreditRules
 from ingest.simulator.oracle.cut_off import CutOffRules
 from ingest.simulator.oracle.devices import DeviceRules
 from ingest.simulator.oracle.docket import Book, Entity, Finding
@@ -52,7 +53,7 @@ COLUMNS = (
 )
 RULES = (
     "UI-01", "UI-02", "UI-05", "UI-06", "UI-09",
-    "UC-01", "UC-02", "UC-03", "UC-04", "UC-05", "UC-06", "UC-08", "UC-09", "UC-10", "UC-11", "UC-12", "UC-13",
+    "UC-01", "UC-02", "UC-03", "UC-04", "UC-05", "UC-06", "UC-08", "UC-09", "UC-10", "UC-11", "UC-12", "UC-13", "UC-16",
     "BO-01", "BO-02", "BO-03", "BO-07",
     "CP-01", "CP-02", "CP-04", "CP-08", "PA-02", "AS-01", "AS-02", "AS-03",
     "M3-01", "M3-02", "M3-03", "M3-04", "M3-05", "M3-06", "M3-07", "M3-10", "M3-13", "M3-14", "M3-15", "M3-16",
@@ -99,6 +100,7 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     StockRules(view, book).judge()
     CaseCostRules(view, book).judge()
     DeviceRules(view, book).judge()
+    CreditRules(view, book, charges, orders).judge()
     FeedRules(world, book).judge()
     ArrivalRules(view, book).judge()
     for planted in world.planted:
