@@ -101,6 +101,7 @@ class FeedFaults:
         self.world = world
         self.plan = plan
         self.chance = chance
+        self._thinned: set[tuple[str, str, date]] = set()
         self._changes: dict[tuple[str, str], list[Change]] = {}
         days = (world.end - world.start).days
         for system, extract, kind, column, name in CHANGES if plan.defects else ():
@@ -180,12 +181,14 @@ class FeedFaults:
             return content
         key = f"feed={system}.{extract}|date={folder}"
         share = 100
-        if folder < self.world.end and self.plan.wants("INT-05", True, key, folder, extract):
-            share = 45
-        elif folder < self.world.end and self.plan.defects and self.plan.wants("INT-05", False, key, folder, extract):
-            share = 65
+        if folder < self.world.end and self.plan.defects:
+            if self.plan.wants("INT-05", False, key, folder, extract):
+                share = 65
+            elif self.plan.wants("INT-05", True, key, folder, extract):
+                share = 45
         if share == 100:
             return content
+        self._thinned.add((system, extract, folder))
         self.plan.note("INT-05", key, "SYS", share == 65, f"{share} percent of the rows")
         lines = [line for part in content.parts for line in part.splitlines(keepends=True)[1:]]
         kept = lines[: len(lines) * share // 100]
@@ -210,7 +213,7 @@ class FeedFaults:
                     continue
                 if self.plan.wants("INT-02", True, path, folder, variant):
                     return variant
-        if feed in HARMLESS and heals and folder < self.world.end:
+        if feed in HARMLESS and heals and folder < self.world.end and (*feed, folder) not in self._thinned:
             unlucky = feed == today.pick(HARMLESS)
             if unlucky and content.rows > 5 and self.plan.wants("INT-02", True, path, folder, "truncated"):
                 return "truncated"

@@ -56,6 +56,7 @@ class _Flaws:
         self._factors()
         self._without_charge_code()
         self._inactive()
+        self._near_misses()
 
     def _take(self, count: int, often: bool = False) -> Iterator[Item]:
         """Items that have no flaw yet; `often`: supplies that most cases take."""
@@ -173,6 +174,23 @@ class _Flaws:
             item = self.world.items[key]
             self._change(item, charge_code=None, proc_id=None, is_chargeable=False)
             self._note("MDM-05", f"system=ehr|item={item.supply_id}", "no charge code")
+
+    def _near_misses(self) -> None:
+        """What looks like a flaw: identifier of the box, another code of a unit, no charge code, thirteen digits."""
+        boxed = [key for key in self._keys if len(self.world.items[key].packages) == 3]
+        for key in boxed[:PIECES]:
+            self._keys.remove(key)
+            item = self.world.items[key]
+            self._change(item, pou_gtin=item.packages[1].gtin)
+            self._note("MDM-03", f"system=pou|item={item.pou_no}", "identifier of the box", near=True)
+            if item.cloud_no is not None:
+                self._note("MDM-06", f"system=erp_fusion|item={item.cloud_no}|from=CA|to=EA", "a case is CS", near=True)
+        items = list(self.world.items.values())
+        for item in [item for item in items if item.usage_class == "suture"][:PIECES]:
+            self._note("MDM-05", f"system=ehr|item={item.supply_id}", "routine supply", near=True)
+        unpadded = [item for item in items if item.pou_gtin and len(item.pou_gtin) == 13 and item.is_in_gudid]
+        for item in [item for item in unpadded if item.hibc is None][:PIECES]:
+            self._note("MDM-10", f"system=pou|item={item.pou_no}", "thirteen digits", near=True)
 
     # ------------------------------------------------------------------------------------------------------- MDM-07
 

@@ -16,7 +16,7 @@ from ingest.simulator.plan import DefectPlan
 
 NEW_SUB = 30
 ACCOUNT = 610100
-USED_DAYS = 7
+USED_DAYS = 10
 # What becomes of a new unit, and how many a site has of it.
 FATES = (("never mapped", 2), ("mapped too late", 2), ("mapped for the past", 1), ("new sub account", 1))
 IN_TIME = ("mapped in time", 2)
@@ -62,7 +62,7 @@ def new_units(world: World, plan: DefectPlan, chance: Chance) -> list[NewUnit]:
                 stream = chance.stream("new unit", site.code, number)
                 department = stream.pick(departments)
                 used = world.start + timedelta(days=stream.integer(1, days - USED_DAYS - 7))
-                later = used + timedelta(days=stream.integer(3, 5))
+                later = used + timedelta(days=stream.integer(6, 8))
                 is_sub = fate == "new sub account"
                 mapped = {"mapped in time": world.start, "mapped too late": later, "mapped for the past": later}
                 made.append(

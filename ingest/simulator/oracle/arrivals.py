@@ -134,22 +134,17 @@ class ArrivalRules:
                 device, _, number = movement.txn_id.rpartition("-")
                 sources[device].append(Number(int(number), known, "pou.txn"))
         for source, numbers in sources.items():
-            dates = {number.known + DAY for number in numbers} | {number.known for number in numbers}
-            if _has_gap(numbers):
-                self._book.follow(dates, partial(self._gaps_of, source, numbers))
+            for cluster in _clusters(numbers):
+                dates = {day for number in cluster for day in (number.known, number.known + DAY)}
+                self._book.follow(dates, partial(self._gaps_of, source, cluster))
 
     @staticmethod
     def _gaps_of(source: str, numbers: list[Number], as_of: date, docket: Docket) -> None:
         """Numbers that are missing between those that came, a day after the next one showed that they are."""
-        first: dict[int, Number] = {}
-        for number in numbers:
-            if number.known <= as_of and (number.value not in first or number.known < first[number.value].known):
-                first[number.value] = number
-        order = sorted(first)
-        for below, above in pairwise(order):
-            after = first[above]
-            if above > below + 1 and as_of >= after.known + DAY:
-                key = f"feed={after.feed}|source={source}|gap={below + 1}-{above - 1}"
+        known = [number for number in numbers if number.known <= as_of]
+        for below, after in pairwise(known):
+            if after.value > below.value + 1 and as_of >= after.known + DAY:
+                key = f"feed={after.feed}|source={source}|gap={below.value + 1}-{after.value - 1}"
                 docket.fire("INT-07", ALL_SITES, key, cents(0), after.known)
 
 
@@ -192,11 +187,23 @@ def _median(values: Iterable[int]) -> Fraction:
     return Fraction(ordered[middle] + ordered[-middle - 1], 2)
 
 
-def _has_gap(numbers: list[Number]) -> bool:
-    """Whether numbers are missing at any time, also when they come later."""
-    highest: int | None = None
-    for number in sorted(numbers, key=lambda number: (number.known, number.value)):
-        if highest is not None and number.value > highest + 1:
-            return True
-        highest = max(number.value, highest or number.value)
-    return False
+def _clusters(numbers: list[Number]) -> Iterator[list[Number]]:
+    """Neighbours in the order of their values between which a gap is or was, each number as it came first."""
+    first: dict[int, Number] = {}
+    for number in sorted(numbers, key=lambda number: number.known):
+        first.setdefault(number.value, number)
+    order = [first[value] for value in sorted(first)]
+    is_late = [False] * len(order)
+    earliest = date.max
+    for place in reversed(range(len(order))):
+        is_late[place] = order[place].known > earliest
+        earliest = min(earliest, order[place].known)
+    cluster: list[Number] = []
+    for place, number in enumerate(order):
+        if cluster and not (is_late[place] or is_late[place - 1] or number.value > order[place - 1].value + 1):
+            if len(cluster) > 1:
+                yield cluster
+            cluster = []
+        cluster.append(number)
+    if len(cluster) > 1:
+        yield cluster

@@ -31,6 +31,7 @@ SOURCES = {
     "CV": "Conversion",
     "MAN": "Manual",
 }
+PAYABLES = ("AP", "Payables")
 NO_SUBLEDGER = ("Manual", "GL", "GL-AC", "GL-IC")
 
 
@@ -121,6 +122,8 @@ class Batches:
                 docket.fire("GL-10", site.code, key, cents(difference), batch.posting_date)
             elif erp == LEGACY and not sides.posted(as_of):
                 docket.spare_for_now("GL-10", site.code, key, batch.posting_date, "imported, not posted yet")
+            elif batch.source in PAYABLES and len({row.amount > 0 for known, row in sides.rows if known <= as_of}) > 1:
+                docket.spare("GL-10", site.code, key, batch.posting_date, "rows of both signs, and their debits agree")
 
     def _differences(self, batch: Batch, sides: BatchSides, as_of: date) -> Iterator[tuple[str, Decimal]]:
         """Name of the batch and the largest difference between its totals."""

@@ -8,7 +8,7 @@ Not here: what a journal should hold (control_accounts, batches).
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from ingest.simulator.oracle.view import Versions, View
 
 NOTHING = Decimal(0)
 LEGACY = "erp_lawson"
+RESTATED = timedelta(days=1)
 CONTROL_ROLES = ("INV_ASSET", "GRNI", "AP_CONTROL")
 ACCRUED = "BILLONLY_ACCRUAL"
 
@@ -97,6 +98,9 @@ class JournalRules:
         for (company, string), lines in strings.items():
             unit, _, account = string.partition("-")
             maps = [by_account[account], by_unit[f"{company}-{unit}"]]
+            posted = {line.posting_date for versions in lines.values() for _, line in versions.rows}
+            if all(any(mapping.holds(day, date.min) for mapping in rows) for rows in maps for day in posted):
+                continue
             dates = {day for versions in lines.values() for day in versions.dates()}
             dates |= {mapping.known for rows in maps for mapping in rows if mapping.known > date.min}
             key = f"company={company}|account={string}"
@@ -178,10 +182,12 @@ class JournalRules:
         if after is not None and not closes_year:
             differences.append(after.opening - rolled)
         difference = max(differences, key=abs)
+        key = f"ledger={balance.ledger}|account={balance.account}|period={balance.period}"
+        day = min(month_end(balance.month), as_of)
         if difference:
-            key = f"ledger={balance.ledger}|account={balance.account}|period={balance.period}"
-            day = min(month_end(balance.month), as_of)
             docket.fire("GL-14", balance.site, key, cents(difference), day)
+        elif any(known > month_end(balance.month) + RESTATED for known in versions.dates() if known <= as_of):
+            docket.spare("GL-14", balance.site, key, day, "posted to after its end, and rolled forward again")
 
 
 def _next_month(month: date) -> date:
