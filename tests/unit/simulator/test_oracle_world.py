@@ -93,8 +93,9 @@ def test_planted_defects_fire_and_planted_near_misses_do_not(defective):
     assert near & fired == set()
     assert planted - fired == set()
     # A receipt takes sixty days to age, a return thirty, a median some lines; without a centre there are no transfers,
-    # and a device credit may be reported for thirty days.
-    assert {rule for rule, _ in fired} >= set(RULES) - {"M3-05", "M3-16", "MDM-13", "GL-09", "UC-16"}
+    # a device credit may be reported for thirty days, without a cut-over there are no documents in the wrong ERP.
+    late = {"M3-05", "M3-16", "MDM-13", "GL-09", "UC-16", "MIG-01", "MIG-02", "MIG-04"}
+    assert {rule for rule, _ in fired} >= set(RULES) - late
 
 
 def test_every_rule_of_ledgers_masters_and_arrivals_has_its_near_misses(defective):
