@@ -196,15 +196,17 @@ class OrderPrices:
         return None
 
     def _expired(self, wish: Wish, other_than: str = "") -> Iterable[ContractLine]:
-        """Lines of the supplier for the item that ran out before the day and were open to the site."""
+        """Lines of the supplier for the item whose contract ran out before the day and was open to the site."""
+        lines = self.desk.book.lines(wish.item)
+        standing = {
+            line.contract_number for line in lines if line.effective_to is None or line.effective_to >= wish.day
+        }
         return (
             line
-            for line in self.desk.book.lines(wish.item)
+            for line in lines
             if line.supplier_id == wish.supplier.supplier_id
             and line.price_type == "FIXED"
-            and line.effective_to is not None
-            and line.effective_to < wish.day
-            and line.contract_number != other_than
+            and line.contract_number not in (*standing, other_than)
             and is_eligible(line, wish.site.code, wish.day)
         )
 
