@@ -48,6 +48,7 @@ class Cutover:
                 world.locations[name] = replace(location, erp_code=location.code_in(CLOUD))
         self._convert_stock(code, d)
         self.purchasing.ordering.convert(world.sites[code], at(d, 5))
+        self.purchasing.services.convert(world.sites[code], d)
 
     def _convert_stock(self, code: str, d: date) -> None:
         """E22 of the stock: rows that bring each legacy location to zero, and the same in the cloud."""

@@ -24,6 +24,7 @@ STANDING = ("EQUIPMENT MAINTENANCE", "STERILIZER SERVICE", "LINEN SERVICE")
 JOBS = ("ENDOSCOPE REPAIR SERVICE", "CALIBRATION SERVICE", "DRILL REPAIR SERVICE")
 SHARES = (Decimal("0.5"), Decimal("0.3"), Decimal("0.2"))
 JOB_DAYS = 14
+RENEWED_AFTER = timedelta(days=60)  # orders in the ERP that was left run off within 120 days (landscape 4)
 OVERRUNS = (("overspent", True), ("expired", True), ("exactly the amount", False), ("last day", False))
 
 
@@ -35,6 +36,26 @@ class Services:
         self.ordering = ordering
         self.payables = payables
         self._is_open = False
+        self._recurring: list[tuple[OrderLine, Decimal]] = []  # with what is billed of it every month
+        self._successors: dict[str, OrderLine] = {}  # order of the ERP that a site left -> its line in the cloud
+
+    def convert(self, site: Site, d: date) -> None:
+        """Plan new standing orders in the cloud for a site that moved on `d`; until then the old ones are billed."""
+        for line, monthly in self._recurring:
+            if line.order.site.code == site.code:
+                renewed = d + RENEWED_AFTER
+                self.desk.schedule(at(renewed, 8), partial(self._renew, line, monthly, renewed))
+
+    def _renew(self, line: OrderLine, monthly: Decimal, d: date) -> None:
+        """Close a standing order of the legacy ERP and open its successor for the months that are left."""
+        old, moment = line.order, at(d, 8)
+        assert old.end_date is not None
+        months = (old.end_date - d).days // 30 + 1
+        site = self.desk.world.sites[old.site.code]
+        new = self.ordering.service_order(site, old.supplier, line.description, monthly * months, old.end_date, d)
+        self._successors[old.po_key] = new.lines[0]
+        line.is_closed, line.closed_at = True, moment
+        self.desk.show_line(line, moment)
 
     def morning(self, d: date) -> None:
         """Open the standing orders once, then the jobs and stray invoices that the plan wants."""
@@ -72,12 +93,14 @@ class Services:
     def _open_one(
         self, site: Site, supplier: Supplier, description: str, monthly: Decimal, opened: date, is_recurring: bool
     ) -> None:
+        site = self.desk.world.sites[site.code]  # it may have moved since
         months = 12 if is_recurring else 3
         amount = monthly * (months if is_recurring else Decimal("1.2"))
         end = opened + timedelta(days=31 * months)
         order = self.ordering.service_order(site, supplier, description, cents(amount), end, opened)
         line = order.lines[0]
         if is_recurring:
+            self._recurring.append((line, monthly))
             base = str(self.desk.chance.stream("recurring", order.po_key).integer(10000, 99999))
             for month in range(months):
                 when = next_business_day(opened + timedelta(days=4 + 30 * month))
@@ -93,8 +116,9 @@ class Services:
         moment = at(when, 10, 30)
 
         def enter() -> None:
-            bill = Bill(line, Decimal(1), amount, "EA", Decimal(1))
-            order = line.order
+            billed = self._successors.get(line.order.po_key, line)
+            bill = Bill(billed, Decimal(1), amount, "EA", Decimal(1))
+            order = billed.order
             invoice = self.payables.enter(
                 order.site, order.supplier, order, [bill], when, moment, number=number or None
             )

@@ -193,7 +193,7 @@ class Transfers:
         known = movement.posted_at
         if day == month_end(day) and desk.plan.quirk("Q122", line.number, line.line, share=0.5):
             known = at(day + timedelta(days=1), 0, 40)
-            if desk.plan.wants("GL-09", False, line.number, day, "next period"):
+            if not mishap and desk.plan.wants("GL-09", False, line.number, day, "next period"):
                 self._note(line, True, "the centre posts its half in the next period")
         claimed = amount if mishap == "part lost" else line.amount
         self._post(

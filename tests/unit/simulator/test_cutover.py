@@ -421,3 +421,23 @@ def test_a_value_is_carried_to_the_cent_by_unit_costs_of_five_places() -> None:
         assert sum(part for part, _ in parts) == quantity
         assert sum(money(part * cost) for part, cost in parts) == Decimal(amount)
     assert exact_parts(Decimal(0), Decimal(0)) == []
+
+
+def test_standing_orders_run_off_and_are_renewed_in_the_cloud(tmp_path: Path) -> None:
+    world, _, _ = build_world(tmp_path, date(2026, 3, 29), 72, 0.002, 3, False, sites=("H3",))
+    services = {line.po_key: line for line in world.po_lines if line.po_type == "service"}
+    made = defaultdict(set)
+    for line in services.values():
+        made[line.erp].add(line.order_date)
+    assert max(made["erp_lawson"]) < FIRST["H3"]
+    assert FIRST["H3"] + timedelta(days=60) in made["erp_fusion"]
+    renewed = FIRST["H3"] + timedelta(days=60)
+    late = {invoice.erp for invoice in world.invoices if invoice.po_key in services and invoice.invoice_date > renewed}
+    assert late == {"erp_fusion"}
+    closed = [
+        row["CLOSED_FL"]
+        for row in latest(delivered(tmp_path, "erp_lawson", "PURCHORDER"), "PO_NUMBER", "PO_CODE")
+        if row["PO_CODE"] == "SVC"
+    ]
+    assert set(closed) == {"Y"}
+    assert fired(world) == []
