@@ -1096,7 +1096,8 @@ class Stock:
 
     def _plan_negatives(self, d: date) -> None:
         """UI-05: a shelf emptied on paper because its receipt was not put away; and what only looks like it."""
-        for site in self.world.sites:
+        # In mixed order, so that no site gets all of them.
+        for site in self.chance.stream("negatives", d).sample(list(self.world.sites), len(self.world.sites)):
             stream = self.chance.stream("negative", site, d)
             shelves = [
                 (location_id, item_key)
