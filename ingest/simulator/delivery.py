@@ -430,8 +430,7 @@ class Outbox:
         if self.world.start <= following <= self.world.end:
             for system in NIGHTLY:
                 self._write_nightly(system, following)
-        sites = self.world.sites.values()
-        if d >= self.world.start and (not sites or any(site.stock_system == "pou" for site in sites)):
+        if d >= self.world.start:
             self._write_pou(d)
         self._write_documents(d)
         midnight = datetime.combine(following, time(), CHICAGO).astimezone(UTC)
@@ -565,7 +564,7 @@ class Outbox:
         return [pl.concat([frame for _, frame in sent]).unique(extract.key, keep="last", maintain_order=True)]
 
     def _write_pou(self, d: date) -> None:
-        if not self._system_is_used("pou"):
+        if not self._system_is_used("pou") and not any(key[0] == "pou" for key in self._pending):
             return
         for slot in sorted({MASTER_SLOT, *self.pou_slots}):
             waiting = self._waiting.pop(("pou", d, slot), {})
