@@ -74,18 +74,15 @@ CARD_FAMILIES = {"7010": "hemostat", "7020": "balloon", "7030": "microcath"}
 MOST_TAGS_PER_CASE = 3
 QUIET = timedelta(days=3)
 OWN_LOG_NUMBERS = 7_000_000  # distance of a log number that no case has
-# What cannot come about where usage names an item by its MMIS number, issues name no case and charges no usage line.
+# What cannot come about where usage names an item by its MMIS number, issues name no case, charges no usage line and
+# devices no warranty.
+RULES_NOT_IN_THE_EAST = frozenset({"UI-02", "UC-13", "UC-16"})
 NOT_IN_THE_EAST = frozenset(
     {
         ("UI-01", "implant"),
         ("UI-01", "alternate number"),
         ("UI-01", "BX against EA"),
         ("UI-01", "untagged issue"),
-        ("UI-02", "not_documented"),
-        ("UI-02", "late_return"),
-        ("UI-02", "returned"),
-        ("UI-02", "within tolerance"),
-        ("UI-02", "wrong_case"),
         ("UC-01", "in the router"),
         ("UC-01", "in review"),
         ("UC-01", "unit charge entry"),
@@ -95,8 +92,6 @@ NOT_IN_THE_EAST = frozenset(
         ("UC-06", "implant"),
         ("UC-08", "former code"),
         ("UC-08", "ending code"),
-        ("UC-13", "another account"),
-        ("UC-13", "transferred later"),
     }
 )
 
@@ -558,7 +553,9 @@ class Clinic:
 
         def wants(rule: str, defect: bool, variant: str) -> bool:
             nonlocal planted
-            if planted >= MOST_TAGS_PER_CASE or (east and (rule, variant) in NOT_IN_THE_EAST):
+            if planted >= MOST_TAGS_PER_CASE or (
+                east and (rule in RULES_NOT_IN_THE_EAST or (rule, variant) in NOT_IN_THE_EAST)
+            ):
                 return False
             if not self.plan.wants(rule, defect, case.log_id, d, f"{variant}, FHIR" if east else variant):
                 return False
