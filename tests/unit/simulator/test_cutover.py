@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections import defaultdict
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from ingest.simulator import build_world
+from ingest.simulator.delivery import CHICAGO
 from ingest.simulator.events import World
 from ingest.simulator.oracle import Finding, evaluate
-from ingest.simulator.stock import exact_parts, money
+from ingest.simulator.stock import Scan, exact_parts, money
 from tests.unit.simulator.clinical_world import delivered
 from tests.unit.simulator.cutover_ledgers import Ledgers, accrued, cents, day_of, latest, number, payable
+from tests.unit.simulator.purchasing_trial import run_trial
 
 SITES = ("CDC", "H1", "H3", "H4", "H5")
 FIRST = {"H3": date(2026, 4, 1), "H4": date(2026, 7, 1)}
@@ -441,3 +443,24 @@ def test_standing_orders_run_off_and_are_renewed_in_the_cloud(tmp_path: Path) ->
     ]
     assert set(closed) == {"Y"}
     assert fired(world) == []
+
+
+def test_what_the_legacy_erp_was_not_told_before_the_day_comes_over_with_the_stock(tmp_path: Path) -> None:
+    """A scan of the last minutes is posted after midnight: the conversion has the piece, the cloud books its issue."""
+    trial = run_trial(tmp_path, days=2, scale=0.004, sites=("H3",), start=date(2026, 3, 30))
+    world, stock = trial.world, trial.stock
+    world.cutovers["H3"] = FIRST["H3"]
+    held = next(held for held in stock.positions("H3") if held.quantity > 5 and held.location_id == "H3-ORC")
+    item = world.items[held.item_key]
+    night = datetime.combine(date(2026, 3, 31), time(23, 58), CHICAGO)
+    morning = datetime.combine(FIRST["H3"], time(0, 3), CHICAGO)
+    scan = Scan("H3", "H3-ORC", item, Decimal(2), night, case_typed="40000001", posted_at=morning)
+    issued = stock.use(scan, with_scan_row=False)
+    assert issued.erp == "erp_fusion"
+    world.sites["H3"] = world.site_in("H3", "erp_fusion")
+    booked = {(entry.location_id, entry.item_key): entry for entry in stock.convert("H3")}
+    assert booked["H3-ORC", item.key].quantity == held.quantity
+    assert booked["H3-ORC", item.key].value == held.value
+    left = next(entry for entry in stock.positions("H3") if entry.location_id is None and entry.item_key == item.key)
+    converted = sum(entry.value for (_, key), entry in booked.items() if key == item.key)
+    assert left.value == converted - (issued.erp_amount or 0)
