@@ -242,6 +242,40 @@ def test_a_replacement_of_consigned_stock_is_announced_with_its_lot(trial: Trial
     assert set() < lots <= announced
 
 
+def order_number(po_key: str) -> str:
+    """The number by which a supplier knows an order."""
+    return po_key if po_key.startswith("SP") else f"{int(po_key.split('-')[1]):07d}"
+
+
+def test_what_is_judged_of_855_856_and_810_is_what_was_sent_whole(trial: Trial, sent: list[Message]) -> None:
+    answered, shipped, billed = Counter(), Counter(), Counter()
+    whole = [message for message in sent if message.counts]
+    for message in {(each.sender, each.control, each.segments): each for each in whole}.values():
+        if message.kind == "855":
+            line = price = ""
+            for segment in message.segments:
+                if segment[0] == "PO1":
+                    line, price = segment[1], segment[4]
+                elif segment[0] == "ACK":
+                    answered[message.one("BAK")[3], message.one("BAK")[9], line, price, segment[1]] += 1
+        elif message.kind == "856":
+            for item in message.all("LIN"):
+                shipped[message.one("BSN")[2], message.one("PRF")[1], item[1], message.one("DTM", "017")[2]] += 1
+        elif message.kind == "810":
+            billed[message.sender, message.one("BIG")[2].upper(), money(message.one("TDS")[1])] += 1
+    world = trial.world
+    assert answered == Counter(
+        (order_number(each.po_key), f"{each.acknowledged_on:%Y%m%d}", str(each.line), plain(each.unit_price), status)
+        for each in world.acknowledgements
+        for status, _ in each.parts
+    )
+    assert shipped == Counter(
+        (each.shipment_id, order_number(each.po_key), str(each.line), f"{each.expected_on:%Y%m%d}")
+        for each in world.ship_notices
+    )
+    assert billed == Counter((each.sender, each.invoice_number, each.total) for each in world.supplier_bills)
+
+
 def test_control_numbers_have_no_gaps_and_everything_balances_without_quirks(clean: Trial) -> None:
     sent = list(messages_of(clean.out))
     assert all(message.counts for message in sent)
