@@ -16,14 +16,13 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, reduce
-from operator import add
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.batches import ASIDE
-from ingest.coded import is_coded, of_rows, said, written
-from ingest.contract import META_COLUMNS, Column, Extract, SystemContract, arrow_schema
+from ingest.coded import is_coded, said, written
+from ingest.contract import META_COLUMNS, Extract, SystemContract, arrow_schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
     Hashes = NDArray[np.uint64]
     Numbers = NDArray[np.uint32]
+    # Hashes of each column's values: by row, or of each value of a coded column and which one a row has.
+    _Made = Mapping[str, tuple[Hashes, Numbers | None]]
 
 ROW_GROUP = 122_880
 # Rows whose hashes are added together.
@@ -66,12 +67,11 @@ def hashed(extract: Extract, landed: pl.DataFrame) -> pl.DataFrame:
     """The rows with `_key_hash`, of the row's identity as it lands, and `_row_hash`, of the row as it lands."""
     import polars as pl
 
-    columns, identity = extract.landed_columns, extract.identity
-    made = _hashes(landed, columns)
-    key = _added(made, identity, landed.height)
-    row = key + _added(made, [name for name in columns if name not in identity], landed.height)
-    if extract.fallback_key or any(extract.columns[name].empty_means is not None for name in identity):
-        key = key_hashes(extract, landed).to_numpy()
+    identity = extract.identity
+    made = _hashes(landed, extract.landed_columns)
+    said = _added(made, identity, landed.height)
+    row = said + _added(made, [name for name in extract.landed_columns if name not in identity], landed.height)
+    key = _identified(extract, landed, made, said)
     return landed.with_columns(pl.Series("_key_hash", key), pl.Series("_row_hash", row))
 
 
@@ -81,12 +81,31 @@ def key_hashes(extract: Extract, landed: pl.DataFrame) -> pl.Series:
     An empty part counts as what its column's `empty_means` says. A row of which a part is empty still is known by the
     extract's fallback key, if there is one; no identity can look like a fallback key.
     """
-    return landed.select(_key_hash(extract, landed).alias("_key_hash")).to_series()
+    import polars as pl
+
+    made = _hashes(landed, list(dict.fromkeys((*extract.identity, *extract.fallback_key))))
+    said = _added(made, extract.identity, landed.height)
+    return pl.Series("_key_hash", _identified(extract, landed, made, said))
 
 
-def row_hashes(extract: Extract, landed: pl.DataFrame) -> pl.Series:
-    """Hash of every row as it lands."""
-    return hashes(landed, extract.landed_columns).alias("_row_hash")
+def _identified(extract: Extract, landed: pl.DataFrame, made: _Made, said: Hashes) -> Hashes:
+    """The hash of what each row says of its identity, where a part is empty that of what it means or falls back to."""
+    import numpy as np
+    import polars as pl
+
+    key, lacks = said, np.zeros(landed.height, bool)
+    for name in extract.identity:
+        if not landed[name].null_count():
+            continue
+        is_empty, meaning = landed[name].is_null().to_numpy(), extract.columns[name].empty_means
+        if meaning is None:
+            lacks |= is_empty
+        else:
+            meant = pl.select(_value_hash(pl.lit(meaning), name)).to_series().to_numpy()
+            key = key + np.where(is_empty, meant, np.uint64(0))
+    if not extract.fallback_key or not lacks.any():
+        return key
+    return np.where(lacks, _added(made, extract.fallback_key, landed.height) + np.uint64(_seed("fallback key")), key)
 
 
 @cache
@@ -100,13 +119,7 @@ def _value_hash(value: pl.Expr, name: str) -> pl.Expr:
     return NonCryptographicHashingNameSpace(value).xxh3_64(seed=_seed(name)).fill_null(0)
 
 
-def _hash(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Expr:
-    import polars as pl
-
-    return reduce(add, [of_rows(frame[name], _value_hash(pl.col(name), name)) for name in columns])
-
-
-def _hashes(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, tuple[Hashes, Numbers | None]]:
+def _hashes(frame: pl.DataFrame, columns: Sequence[str]) -> _Made:
     """The hashes of each column's values: by row, or of each value of a coded column and which one a row has."""
     import polars as pl
 
@@ -119,7 +132,7 @@ def _hashes(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, tuple[Hash
     }
 
 
-def _added(made: Mapping[str, tuple[Hashes, Numbers | None]], columns: Sequence[str], height: int) -> Hashes:
+def _added(made: _Made, columns: Sequence[str], height: int) -> Hashes:
     """The sum of the hashes of some columns, row by row."""
     import numpy as np
 
@@ -138,25 +151,6 @@ def _added(made: Mapping[str, tuple[Hashes, Numbers | None]], columns: Sequence[
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(add_span, range(0, height, _SPAN)))
     return total
-
-
-def _key_hash(extract: Extract, landed: pl.DataFrame) -> pl.Expr:
-    import polars as pl
-
-    parts = {name: _identity_part(extract.columns[name]) for name in extract.identity}
-    identity = reduce(add, [of_rows(landed[name], _value_hash(part, name)) for name, part in parts.items()])
-    if not extract.fallback_key:
-        return identity
-    fallback = _hash(landed, extract.fallback_key) + pl.lit(_seed("fallback key"), pl.UInt64)
-    lacks = [of_rows(landed[name], part.is_null()) for name, part in parts.items()]
-    return pl.when(pl.any_horizontal(lacks)).then(fallback).otherwise(identity)
-
-
-def _identity_part(column: Column) -> pl.Expr:
-    import polars as pl
-
-    value = pl.col(column.name)
-    return value if column.empty_means is None else value.fill_null(column.empty_means)
 
 
 def new_versions(
