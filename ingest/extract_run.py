@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -26,7 +27,7 @@ from ingest.coded import coding, of_rows, plain, spread
 from ingest.contract import Extract
 from ingest.formats import delimited, format_of
 from ingest.formats.reading import BadRow, Reading
-from ingest.landing import hashed, key_hashes, new_versions, state_of, write_part
+from ingest.landing import hashed, key_hashes, new_versions, state_of, versions_of, write_part
 from ingest.privacy import TokenKey, landed_frame
 from ingest.shape import split, without_null_tokens
 from ingest.sources import Source, Sources, Stretch, is_stated_hash
@@ -110,7 +111,10 @@ class ExtractRun:
         last: Sequence[Attempt],
         run_id: str,
         again: Sequence[str],
+        writer: ThreadPoolExecutor,
     ) -> None:
+        """`writer` writes parts, one at a time, while the next stretch is judged."""
+        self.writer = writer
         self.ledger = ledger
         self.key = key
         self.sources = sources
@@ -130,7 +134,10 @@ class ExtractRun:
         self._kept: list[Part] = []
         self._removed: list[Part] = []
         self._added: list[Part] = []
-        self._before: list[Path] = []
+        self._writing: tuple[Future[str], Sequence[Batch]] | None = None
+        """The part that is on its way to the disk, and what it holds."""
+        self._versions: list[pl.DataFrame] = []
+        """Keys and hashes of what this run adds, so that no part of it is read again for them."""
 
     # Looking at deliveries --------------------------------------------------------------------------------------------
 
@@ -273,7 +280,6 @@ class ExtractRun:
             if file.refusal is None and file.source.look is not None
             for column, kind in file.source.look.drift
         ]
-        self._before = [self._path(part.part) for part in self._kept]
         for part in self._removed:
             position = self.files[start or 0].position
             if part.first < position:
@@ -301,6 +307,7 @@ class ExtractRun:
         """Enter parts and outcomes into the ledger; returns the attempts of this run."""
         if not self._looked_at:
             return []
+        self._finish()
         self.is_remade = bool(self._removed)
         added, removed = self._added, self._removed
         if not removed:
@@ -320,11 +327,18 @@ class ExtractRun:
         self.ledger.enter(attempts, refused, contents, added, removed, self._drift)
         return attempts
 
-    def _add(self, frame: pl.DataFrame, batches: Iterable[Batch]) -> None:
+    def _add(self, frame: pl.DataFrame, batches: Sequence[Batch]) -> None:
+        """Have rows written, once those before them are."""
         if frame.height:
-            name = write_part(self.folder, frame, self.extract)
-            self._before.append(self._path(name))
-            self._added.append(self._part(name, batches))
+            self._finish()
+            self._versions.append(versions_of(frame))
+            self._writing = self.writer.submit(write_part, self.folder, frame, self.extract), batches
+
+    def _finish(self) -> None:
+        """Wait until what was added is on disk."""
+        if self._writing is not None:
+            (writing, batches), self._writing = self._writing, None
+            self._added.append(self._part(writing.result(), batches))
 
     def _path(self, part: str) -> Path:
         """Where a part lies, aside or shown."""
@@ -457,11 +471,16 @@ class ExtractRun:
         """Latest version of the keys so far; in a scope, of what came with this scope alone."""
         import polars as pl
 
+        kept = [self._path(part.part) for part in self._kept]
+        if not delivered.scope and not columns:
+            return state_of(kept, keys, since=self._versions)
+        self._finish()
+        parts = [*kept, *(self._path(part.part) for part in self._added)]
         if not delivered.scope:
-            return state_of(self._before, keys, columns)
+            return state_of(parts, keys, columns)
         name = _scope_folder(self.extract, delivered)
         folder = pl.col("_file").str.split("/").list.get(delivered.file.split("/").index(name), null_on_oob=True)
-        return state_of(self._before, keys, columns, where=folder == name)
+        return state_of(parts, keys, columns, where=folder == name)
 
     def _spared(self, rows: pl.DataFrame, bad: Sequence[BadRow], texts: pl.DataFrame) -> pl.DataFrame | None:
         """Keys of refused rows that did split, with the number of their delivery: a bad value does not mean gone."""

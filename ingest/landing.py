@@ -259,24 +259,46 @@ def _gone(spans: Sequence[pl.DataFrame], whole: Sequence[bool], spared: pl.DataF
     return pl.concat(gone)
 
 
+def versions_of(frame: pl.DataFrame) -> pl.DataFrame:
+    """What `state_of` has to know of rows that land: their keys, hashes and whether they are deletions."""
+    import polars as pl
+
+    return frame.select("_key_hash", "_row_hash", _is_deleted=pl.col("_op") == "D")
+
+
 def state_of(
-    parts: Sequence[Path], keys: pl.Series | None, columns: Sequence[str] = (), where: pl.Expr | None = None
+    parts: Sequence[Path],
+    keys: pl.Series | None,
+    columns: Sequence[str] = (),
+    where: pl.Expr | None = None,
+    since: Sequence[pl.DataFrame] = (),
 ) -> pl.DataFrame:
     """Latest `_row_hash`, `_op` and `columns` of each key in parts given in delivery order; of some keys, or of all.
 
-    `where`: the rows that count, when not all of them do.
+    `where`: the rows that count, when not all of them do. `since`: what came after the parts (`versions_of`), for which
+    neither of these may be asked.
     """
     import polars as pl
 
     names = ["_key_hash", "_row_hash", "_op", *columns]
-    if not parts:
-        kinds = {"_key_hash": pl.UInt64, "_row_hash": pl.UInt64}
-        return pl.DataFrame(schema={name: kinds.get(name, pl.String) for name in names})
-    scan = pl.scan_parquet(list(parts), missing_columns="insert", extra_columns="ignore")
-    scan = (scan if where is None else scan.filter(where)).select(names)
-    if keys is not None:
-        scan = scan.join(keys.unique().to_frame("_key_hash").lazy(), on="_key_hash", how="semi", maintain_order="left")
-    return scan.collect().unique(subset="_key_hash", keep="last", maintain_order=True)
+    kinds = {"_key_hash": pl.UInt64, "_row_hash": pl.UInt64}
+    known = pl.LazyFrame(schema={name: kinds.get(name, pl.String) for name in names})
+    if parts:
+        known = pl.scan_parquet(list(parts), missing_columns="insert", extra_columns="ignore")
+        known = (known if where is None else known.filter(where)).select(names)
+    asked = None if keys is None else keys.to_frame("_key_hash").lazy()
+    found = known if asked is None else _those(known, asked)
+    if since:
+        assert not columns and where is None
+        later = pl.concat(since).lazy()
+        later = later if asked is None else _those(later, asked)
+        op = pl.when("_is_deleted").then(pl.lit("D")).otherwise(pl.lit("U"))
+        found = pl.concat([found, later.select("_key_hash", "_row_hash", _op=op)])
+    return found.collect().unique(subset="_key_hash", keep="last", maintain_order=True)
+
+
+def _those(rows: pl.LazyFrame, keys: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.join(keys, on="_key_hash", how="semi", maintain_order="left")
 
 
 def write_part(folder: Path, frame: pl.DataFrame, extract: Extract) -> str:

@@ -111,7 +111,7 @@ def ingest(
     contracts = load_contracts()
     chosen = {system: contracts[system] for system in (systems or contracts)}
     lake = home / "lake"
-    with _one_at_a_time(lake), freed_memory_kept(), BatchLedger(lake) as ledger:
+    with _one_at_a_time(lake), freed_memory_kept(), BatchLedger(lake) as ledger, ThreadPoolExecutor(1) as writer:
         key = _key(home, ledger)
         recovered = ledger.recover()
         ensure_empty_sources(lake, chosen)
@@ -137,6 +137,7 @@ def ingest(
                         last.get(extract.name, []),
                         run_id,
                         again,
+                        writer,
                     )
                     for extract in family
                 ]
