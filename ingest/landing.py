@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     # Hashes of each column's values: by row, or of each value of a coded column and which one a row has.
     _Made = Mapping[str, tuple[Hashes, Numbers | None]]
 
-ROW_GROUP = 122_880
+ROW_GROUP = 245_760
 # Rows whose hashes are added together.
 _SPAN = 2**15
 
