@@ -34,6 +34,10 @@ class ItemLifeRules:
         self._book = book
         self._amounts = amounts
         self._policy = in_order(view.world.reference.get("CHARGEABILITY_POLICY", []))
+        self._raised: dict[int, set[date]] = defaultdict(set)  # item -> days from which its EHR cost is another
+        for cost in view.world.costs:
+            if cost.source == "ovtm":
+                self._raised[cost.item_key].add(cost.valid_from)
 
     def judge(self) -> None:
         """Follow both rules to the end of the world."""
@@ -44,9 +48,17 @@ class ItemLifeRules:
 
     def _judge_charge_codes(self) -> None:
         for item in self._view.world.items.values():
-            if item.supply_id and not item.is_placeholder and self._cannot_be_charged(item):
+            if not item.supply_id or item.is_placeholder or not self._cannot_be_charged(item):
+                continue
+            if any(self._is_chargeable(item, day) for day in self._turns(item)):
                 dates = {self._book.start, self._book.until, *self._amounts.dates("ehr", item.supply_id)}
                 self._book.follow(dates, partial(self._charge_code_of, item))
+
+    def _turns(self, item: Item) -> list[date]:
+        """Days on which the policy or the item's cost changes, and the first and the last."""
+        texts = (row.get(name) or "" for row in self._policy for name in ("valid_from", "valid_to"))
+        days = {date.fromisoformat(text) for text in texts if text} | self._raised[item.key]
+        return sorted({min(max(day, self._book.start), self._book.until) for day in (*days, date.min, date.max)})
 
     def _cannot_be_charged(self, item: Item) -> bool:
         """Whether the charge code, its revenue code, or the HCPCS of a charge per square centimetre misses."""
@@ -58,8 +70,7 @@ class ItemLifeRules:
         )
 
     def _charge_code_of(self, item: Item, as_of: date, docket: Docket) -> None:
-        cost = Fraction(self._view.costs.over_time(item.key, as_of) or 0)
-        if not self._is_chargeable(item, cost, as_of):
+        if not self._is_chargeable(item, as_of):
             return
         amount, last = Fraction(0), self._book.start
         for log_id in self._amounts.logs.get(("ehr", str(item.supply_id)), ()):
@@ -73,8 +84,9 @@ class ItemLifeRules:
                     last = max(last, case.surgery_date)
         docket.fire("MDM-05", ALL_SITES, f"system=ehr|item={item.supply_id}", cents(amount), last)
 
-    def _is_chargeable(self, item: Item, cost: Fraction, day: date) -> bool:
+    def _is_chargeable(self, item: Item, day: date) -> bool:
         """Whether the policy charges a used one at any hospital, for any class of account, research apart."""
+        cost = Fraction(self._view.costs.over_time(item.key, day) or 0)
         for site in self._view.world.sites:
             for base_class in BASE_CLASSES:
                 facts = {
