@@ -94,6 +94,7 @@ def _plant_identity(performed: Performed, plan: DefectPlan, wants: Wants, free: 
         (True, NO_IDENTIFIER, owned, NO_IDENTIFIER),
         (True, NO_LOT, other, NO_LOT),
         (False, "donation number", donated, NO_LOT),
+        (False, "a lot and no serial", other, ""),
     ):
         line = free(test)
         if line is not None and wants("UC-09", defect, variant):

@@ -254,6 +254,14 @@ class DefectPlan:
             on: business date of the opportunity; without it the world's first day counts, so quotas fill at once.
             variant: the kind of defect or the reason why it is a near miss; each has its own quota.
         """
+        if not self.is_due(rule_id, defect, on, variant):
+            return False
+        quota = (rule_id, defect, variant)
+        self._taken[quota] = self._taken.get(quota, 0) + 1
+        return True
+
+    def is_due(self, rule_id: str, defect: bool, on: date | None = None, variant: str = "") -> bool:
+        """Whether the next opportunity would be taken; asking does not count, so that it need not be looked for."""
         if (not self.defects) if defect else not (self.defects or self._quirks_on):
             return False
         quota = (rule_id, defect, variant)
@@ -263,10 +271,7 @@ class DefectPlan:
         taken = self._taken.get(quota, 0)
         if taken >= len(dates) or (on is not None and on < dates[taken]):
             return False
-        if on is not None and on > self.last_date(rule_id):
-            return False
-        self._taken[quota] = taken + 1
-        return True
+        return on is None or on <= self.last_date(rule_id)
 
     def last_date(self, rule_id: str) -> date:
         """The last business date on which something is planted for the rule."""

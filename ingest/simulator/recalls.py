@@ -50,6 +50,8 @@ class Recalls:
                 continue
             stream = self.chance.stream("shelf recall", site.code, d)
             for defect, variant in ((True, "left on the shelf"), (False, "pulled in time"), (False, "other lots")):
+                if not self.plan.is_due("STK-08", defect, d, variant):
+                    continue
                 shelves = self._shelves(site.code)
                 if not shelves or not self.plan.wants("STK-08", defect, site.code, d, variant):
                     continue

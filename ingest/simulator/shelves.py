@@ -129,7 +129,10 @@ class Shelves:
 
     def evening(self, d: date) -> None:
         """What the evening of `d` does to the shelves, after they were refilled and counted."""
-        for site in self.world.hospitals():
+        due = self.plan.is_due
+        runs_out = due("STK-02", True, d, "shelf is empty") or due("STK-02", False, d, "not used")
+        sends_on = due("STK-02", False, d, "transferred out")
+        for site in self.world.hospitals() if runs_out or sends_on else ():
             if site.stock_system != "pou":
                 continue
             stream = self.chance.stream("empty shelves", site.code, d)
@@ -220,7 +223,9 @@ class Shelves:
 
     def take_expired(self, d: date) -> None:
         """On the evening of its last day a lot leaves the shelf."""
-        for shelf in list(self.stock.every_shelf()):
+        for shelf in self.stock.every_shelf():
+            if not shelf.item.is_lot_tracked:
+                continue
             for lot, quantity in list(shelf.lots.items()):
                 if lot.expiry is not None and lot.expiry <= d and quantity > 0:
                     at = self.stock.clock(shelf.location.site, d, 20, 15)

@@ -79,7 +79,7 @@ class BillOnlyRules:
                     if line.record == "implant":
                         for code in codes_of(line.lot, line.serial):
                             by_code[code].add(log_id)
-        groups: list[Group] = []
+        groups: dict[int, Group] = {}
         group_of: dict[str, Group] = {}
         for versions in self._orders:
             logs: set[str] = set()
@@ -92,11 +92,11 @@ class BillOnlyRules:
             for other in {id(group_of[log]): group_of[log] for log in sorted(logs) if log in group_of}.values():
                 joined[0].update(other[0])
                 joined[1].extend(other[1])
-                groups.remove(other)
-            groups.append(joined)
+                del groups[id(other)]
+            groups[id(joined)] = joined
             for log in joined[0]:
                 group_of[log] = joined
-        return iter(groups)
+        return iter(list(groups.values()))
 
     # ----------------------------------------------------------------------------------------------------- matching
 

@@ -59,9 +59,19 @@ class CreditRules:
 
     def judge(self) -> None:
         """Follow every log with an explanted device to the end of the world."""
-        credited = {key: self._orders.lines[key] for key in self._memos if key in self._orders.lines}
+        by_log, by_code = self._credited_orders()
         for log_id, usage in self._view.usage.items():
             if not any(line.action == "explanted" for version in usage.values() for _, line in version.rows):
+                continue
+            codes = {
+                code
+                for version in usage.values()
+                for _, line in version.rows
+                for code in codes_of(line.lot, line.serial)
+            }
+            keys = {*by_log[log_id], *(key for code in codes for key in by_code[code])}
+            credited = {key: self._orders.lines[key] for key in sorted(keys)}
+            if not credited:
                 continue
             dates = set(self._view.cases[log_id].dates())
             for version in usage.values():
@@ -74,6 +84,19 @@ class CreditRules:
             account = self._charges.survivor(self._view.cases[log_id].rows[-1][1].account)
             dates.update(known for known, _ in self._codes[account])
             self._book.follow(dates, partial(self._credits_of, log_id, credited))
+
+    def _credited_orders(self) -> tuple[dict[str, set[OrderLineKey]], dict[str, set[OrderLineKey]]]:
+        """Order lines with credit memos, by the log that they name and by their lot or serial."""
+        by_log: dict[str, set[OrderLineKey]] = defaultdict(set)
+        by_code: dict[str, set[OrderLineKey]] = defaultdict(set)
+        for key in self._memos:
+            for _, order in self._orders.lines[key].rows if key in self._orders.lines else ():
+                log_id = self._view.log_of_number(order.case_typed)
+                if log_id:
+                    by_log[log_id].add(key)
+                for code in codes_of(order.lot, order.serial):
+                    by_code[code].add(key)
+        return by_log, by_code
 
     def _credits_of(
         self, log_id: str, credited: dict[OrderLineKey, Versions[PoLine]], as_of: date, docket: Docket

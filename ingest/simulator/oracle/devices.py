@@ -103,6 +103,12 @@ class DeviceRules:
             for recall in view.world.recalls
         ]
 
+        self._notices_by_key: dict[str, list[int]] = defaultdict(list)
+        for number, note in enumerate(self._notices):
+            for key in note.device.identifiers | note.device.catalogue:
+                self._notices_by_key[key].append(number)
+        self._devices: dict[str, Device] = {}
+
     def judge(self) -> None:
         """Follow all rules to the end of the world."""
         scans: dict[str, list[tuple[date, Movement]]] = defaultdict(list)
@@ -158,6 +164,11 @@ class DeviceRules:
 
     def _stocked(self, pou_item: str) -> Device:
         """An item as the inventory system's master has it."""
+        if pou_item not in self._devices:
+            self._devices[pou_item] = self._master_device(pou_item)
+        return self._devices[pou_item]
+
+    def _master_device(self, pou_item: str) -> Device:
         identity = self._view.identity
         master = identity.master("pou", pou_item)
         if master is None:
@@ -173,15 +184,17 @@ class DeviceRules:
         """Recalls of products that the log may have used, whatever their lots."""
         if not self._notices:
             return []
-        numbers = {
-            catalogue_key(line.manufacturer_number)
-            for version in self._view.usage.get(log_id, {}).values()
-            for _, line in version.rows
-            if line.manufacturer_number
-        }
+        identity = self._view.identity
+        keys: set[str] = set()
+        for version in self._view.usage.get(log_id, {}).values():
+            for _, line in version.rows:
+                keys |= identity.packages_of(line.device_identifier)
+                keys |= {catalogue_key(line.manufacturer_number)} if line.manufacturer_number else set()
         for _, movement in scans:
-            numbers |= self._stocked(movement.pou_item_no).catalogue
-        return [note for note in self._notices if note.device.catalogue & numbers or note.device.identifiers]
+            device = self._stocked(movement.pou_item_no)
+            keys |= device.identifiers | device.catalogue
+        found = {number for key in keys for number in self._notices_by_key.get(key, ())}
+        return [self._notices[number] for number in sorted(found)]
 
     def _recalled_use_of(
         self,
@@ -229,7 +242,9 @@ class DeviceRules:
                 lots[row.location_id, row.pou_item_no, row.lot][row.serial, row.owner].append(row)
         for (location_id, pou_item, lot), parts in sorted(lots.items()):
             device = self._stocked(pou_item)
-            notices = [note for note in self._notices if note.means(device)]
+            keys = device.identifiers | device.catalogue
+            near = sorted({number for key in keys for number in self._notices_by_key.get(key, ())})
+            notices = [self._notices[number] for number in near if self._notices[number].means(device)]
             if not notices:
                 continue
             rows = [row for part in parts.values() for row in part]
