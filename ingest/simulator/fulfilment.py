@@ -1,7 +1,9 @@
 """What follows an order: when goods arrive, when and how they are billed, and what goes wrong with that.
 
-Here: the course of every order line, with the defects and near misses of the match rules (M3-01, 02, 05, 06, 07).
-Not here: the entries themselves (receiving, payables), prices of orders (ordering), implants (implants).
+Here: the course of every order line, with the defects and near misses of the match rules (M3-01, 02, 05, 06, 07) and of
+invoices (M3-10, M3-15).
+Not here: other discrepancies (discrepancies), the entries themselves (receiving, payables), prices of orders
+(order_prices), implants (implants).
 """
 
 from __future__ import annotations
