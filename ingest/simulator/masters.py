@@ -713,7 +713,7 @@ def _items(
             price = _price(stream, family)
             variant = family.variants[place % len(family.variants)]
             catalogue = _catalogue_number(stream, key, maker)
-            if family.item_class == "SUPPLY" and materials and plan.quirk("Q74", key, share=0.02):
+            if family.item_class == "SUPPLY" and materials and plan.quirk("Q74", key):
                 catalogue = f"{catalogue}-STERILE-CONVENIENCE"
             legacy_no: str | None = f"{10000 + key * 13:07d}"
             cloud_no: str | None = str(10000 + key * 13)
@@ -806,7 +806,7 @@ def _materials_numbers(world: World, chance: Chance, plan: DefectPlan) -> None:
         is_cut = len(item.catalogue_number) > MATERIALS_CATALOGUE
         if item.usage_class not in _SPECIAL_KINDS and (plan.defects or not is_cut):
             own = f"E{20000 + item.key:05d}"
-            if plan.quirk("Q77", item.key, share=0.02):
+            if plan.quirk("Q77", item.key):
                 others = [number for key, number in first.items() if key != item.key and number not in taken]
                 own = chance.stream("masters", "number of both databases", item.key).pick(others)
                 taken.add(own)

@@ -318,7 +318,7 @@ class Materials:
     def _description(self, database: int, item: Item) -> str:
         """Q75: pipes, and quotes that only cp1252 has."""
         text = item.description
-        if self.plan.quirk("Q75", database, item.key, share=0.03):
+        if self.plan.quirk("Q75", database, item.key):
             text = f"{text} | \u201cSTERILE\u201d \u2013 NURSE\u2019S CHOICE"
         return text
 
