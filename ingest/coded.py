@@ -6,7 +6,7 @@ Not here: which columns are worth it (`formats`).
 A coded column is a Polars Categorical with categories of its own. It reads like the text column that it stands for, in
 a fourth of the memory, and what a rule or a hash says of a value is found out once. Numbers depend on which thread came
 first, and there may be values that no row has: nothing that lands may depend on either, so `written` sorts the values
-and leaves out those of no row.
+and leaves out those of no row. Text that is the same in all rows is coded too, which writes it in a fourth of the time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
+
+# Rows that tell of most columns that they say more than one thing.
+_FEW = 1_000
 
 
 def coding() -> pl.Categorical:
@@ -96,7 +99,7 @@ def written(column: pl.Series) -> pl.Series:
     import polars as pl
 
     if not isinstance(column.dtype, pl.Categorical):
-        return column
+        return _said_once(column)
     values, numbers = column.dtype.categories.to_series(), _numbers(column).to_numpy()
     is_there = np.bincount(numbers, minlength=values.len() + 1)[:-1] > 0
     kept = values.filter(is_there)
@@ -111,3 +114,15 @@ def written(column: pl.Series) -> pl.Series:
     if column.null_count():
         codes = pl.when(column.is_not_null()).then(codes)
     return pl.select(codes).to_series().cat.to(pl.Enum(kept.gather(order))).alias(column.name)
+
+
+def _said_once(column: pl.Series) -> pl.Series:
+    """A text column whose rows all say the same, or nothing, as a coded one; any other as it is."""
+    import polars as pl
+
+    if column.dtype != pl.String or column.is_empty():
+        return column
+    first = column.head(1)
+    if not all(each.eq_missing(first).all() for each in (column.head(_FEW), column)):
+        return column
+    return first.cast(pl.Enum(first.drop_nulls())).new_from_index(0, column.len())

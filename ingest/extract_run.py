@@ -670,8 +670,10 @@ def _totals(extract: Extract, rows: pl.DataFrame) -> list[tuple[int, int, Decima
     """Text, rows and sum of the control column."""
     import polars as pl
 
-    kind, name = pl.Decimal(38, 6), extract.control_total
-    amounts = of_rows(rows[name], pl.col(name).cast(kind, strict=False)) if name else pl.lit(Decimal(0), kind)
+    name = extract.control_total
+    if not name:
+        return [(text, count, Decimal(0)) for text, count in rows["_text"].value_counts().iter_rows()]
+    amounts = of_rows(rows[name], pl.col(name).cast(pl.Decimal(38, 6), strict=False))
     totals = rows.select("_text", total=amounts).group_by("_text").agg(pl.len(), pl.col("total").sum())
     return list(totals.iter_rows())
 

@@ -35,6 +35,16 @@ def test_what_is_written_is_the_text_and_depends_on_nothing_else(texts, others):
     assert set(one.dtype.categories) == set(texts) - {None}
 
 
+@given(st.none() | st.text(max_size=3), st.integers(0, 3_000), st.none() | st.text(max_size=3))
+def test_text_that_is_the_same_in_all_rows_is_written_coded_and_no_other(text, rows, last):
+    """A thousand rows that say the same do not tell what the last one says."""
+    texts = pl.Series("a", [*[text] * rows, last], dtype=pl.String)
+    told = written(texts)
+    assert told.name == "a" and told.cast(pl.String).to_list() == texts.to_list()
+    assert (told.dtype == pl.String) == (rows > 0 and text != last)
+    assert written(texts.head(0)).dtype == pl.String
+
+
 @given(TEXTS, TEXTS)
 def test_a_question_put_to_each_value_is_answered_for_each_row(texts, others):
     frame = pl.DataFrame({"a": pl.Series(texts, dtype=pl.String)})

@@ -2,6 +2,8 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest import shape
 from ingest.contract import Column, ColumnType
-from ingest.landing import hashed, hashes, key_hashes, new_versions
+from ingest.landing import hashed, hashes, key_hashes, new_versions, state_of, versions_of
 from ingest.sources import Sources
 from tests.unit.ingest.landing_builder import Landing, attempts, extract_of, lake, only_attempt, row, run
 
@@ -295,6 +297,25 @@ def lands(load, rows, state=()):
     frame = pl.DataFrame(list(rows), schema=named, orient="row").with_columns(_snapshot=pl.lit(0, pl.Int64))
     known = pl.DataFrame(list(state), schema=named, orient="row")
     return new_versions(replace(extract_of(INCREMENTAL), load=load), frame, known).lands.to_list()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from("UD")), max_size=8), max_size=5),
+    st.integers(0, 5),
+    st.none() | st.lists(st.integers(0, 6), max_size=5),
+)
+def test_the_state_of_a_key_is_the_same_from_the_disk_and_from_what_a_run_remembers(landed, kept, keys):
+    kinds = {"_key_hash": pl.UInt64, "_row_hash": pl.UInt64, "_op": pl.String}
+    frames = [pl.DataFrame(rows, schema=kinds, orient="row") for rows in landed]
+    asked = None if keys is None else pl.Series("_key_hash", keys, dtype=pl.UInt64)
+    latest = {key: (key, row_hash, op) for rows in landed for key, row_hash, op in rows if keys is None or key in keys}
+    with TemporaryDirectory() as folder:
+        parts = [Path(folder, f"{number}.parquet") for number in range(len(frames))]
+        for part, frame in zip(parts, frames, strict=True):
+            frame.write_parquet(part)
+        state = state_of(parts[:kept], asked, since=[versions_of(frame) for frame in frames[kept:]])
+    assert sorted(state.iter_rows()) == sorted(latest.values())
 
 
 def test_a_deletion_that_the_source_sends_is_a_version_like_any_other():
