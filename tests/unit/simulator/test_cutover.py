@@ -243,8 +243,10 @@ def test_orders_stay_where_they_were_made(moved: Built) -> None:
         assert extract != "PORECLINE" or {row["DOC_TYPE"] for row in late} <= {"PO", "RA", "RJ"}
 
 
-def test_stock_on_old_orders_is_valued_in_the_cloud_to_the_cent(moved: Built) -> None:
-    _, out, site = moved
+def test_stock_on_old_orders_is_valued_in_the_cloud_to_the_cent(tmp_path: Path) -> None:
+    """Without a distribution centre a storeroom orders much of what it has, so some of it arrives after the day."""
+    out, site = tmp_path, "H3"
+    world, _, _ = build_world(out, date(2026, 3, 23), 15, 0.015, 1, False, sites=(site,))
     late = [row for row in converted(out, site) if row[f"{INVENTORY}TransactionReference"]]
     ledgers = ledgers_of(out)
     cleared = sum(
@@ -252,7 +254,9 @@ def test_stock_on_old_orders_is_valued_in_the_cloud_to_the_cent(moved: Built) ->
         Decimal(0),
     )
     assert late
-    assert value_of(late) == cleared > 0
+    # The legacy rows of the last day are delivered the day after.
+    until = [row for row in late if day_of(row[f"{INVENTORY}TransactionDate"]) < world.end]
+    assert value_of(until) == cleared > 0
     assert not any(row[f"{INVENTORY}RcvTransactionId"] for row in late)
     named = {
         int(row["GlImportReferencesReference2"])
