@@ -36,6 +36,11 @@ def latest(rows: Iterable[Row], *key: str) -> list[Row]:
     return list({tuple(row[name] for name in key): row for row in rows}.values())
 
 
+def _digit(site: str) -> str:
+    """Last digit of the company or segment 1 of a site."""
+    return "0" if site == "CDC" else site[1]
+
+
 class Ledgers:
     """Posted journal lines of both ledgers: (site digit, role, posting date) -> debits less credits."""
 
@@ -73,14 +78,16 @@ class Ledgers:
                 amount
                 for erp in erps
                 for digit, name, day, _, amount in self.lines[erp]
-                if digit == site[1] and name == role and day <= until
+                if digit == _digit(site) and name == role and day <= until
             ),
             Decimal(0),
         )
 
     def systems(self, site: str, erp: str, since: date) -> set[tuple[str, str]]:
         """Systems or sources that posted for a site from a date on, with the roles."""
-        return {(system, role) for digit, role, day, system, _ in self.lines[erp] if digit == site[1] and day >= since}
+        return {
+            (system, role) for digit, role, day, system, _ in self.lines[erp] if digit == _digit(site) and day >= since
+        }
 
 
 def accrued(out: Path, company: str, unit: str, organisation: str) -> dict[str, Decimal]:
