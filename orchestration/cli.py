@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -104,7 +104,7 @@ def simulate(
 
     if out.exists() and not out.is_dir():
         raise _stop(f"{out} is a file: name a directory", USAGE)
-    options: dict[str, Any] = {} if sites is None else {"sites": sites.replace(",", " ").split()}
+    from ingest.simulator.masters import SITES
     from orchestration.progress import reporting, timed
 
     with (
@@ -126,7 +126,7 @@ def simulate(
             is_resumed=resume,
             seconds_a_day=follow or 0,
             progress=lambda day, done, total: shown.advance("simulate", day.isoformat(), done, total),
-            **options,
+            sites=tuple(SITES) if sites is None else sites.replace(",", " ").split(),
         )
         outcome.append(f"{report.cases:,} cases, {report.rows:,} rows in {report.files:,} files")
     print(

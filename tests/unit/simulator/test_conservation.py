@@ -18,7 +18,7 @@ from tests.unit.simulator.clinical_world import delivered
 from tests.unit.simulator.cutover_ledgers import Ledgers, Row, accrued, cents, day_of, latest, number, payable
 
 START, DAYS = date(2026, 3, 2), 60  # two month ends, H3's first day in the cloud, the longest day of the year
-SITES = ("CDC", "H1", "H2", "H3", "H4", "H5", "H6", "H7")
+SITES = ("CDC", "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8")
 HOSPITALS = SITES[1:]
 ZERO = Decimal(0)
 
