@@ -283,6 +283,8 @@ def state_of(
     names = ["_key_hash", "_row_hash", "_op", *columns]
     kinds = {"_key_hash": pl.UInt64, "_row_hash": pl.UInt64}
     known = pl.LazyFrame(schema={name: kinds.get(name, pl.String) for name in names})
+    if not parts and not since:
+        return known.collect()
     if parts:
         known = pl.scan_parquet(list(parts), missing_columns="insert", extra_columns="ignore")
         known = (known if where is None else known.filter(where)).select(names)
