@@ -198,7 +198,7 @@ class Chart:
                 "PROC_NOT_PERF_C": 1 if self.plan.quirk("Q21", case.log_id) else None,
                 "VOID_REASON_C": 4 if case.status == 4 else None,
                 "ADDENDA_COUNT": max(addenda, 0),
-                "CHRGS_AT_ADDEND_YN": False,
+                "CHRGS_AT_ADDEND_YN": addenda > 0 and any(line.flag == "Y" for line in performed.extra_lines),
                 "PRIMARY_PHYS_ID": case.surgeon_id,
                 "RECORD_CREATE_DATE": case.started_at,
                 "UPDATE_DATE": at,

@@ -1458,7 +1458,7 @@ class Clinic:
             self._on(again.date(), lambda _: self._post(performed, again))
         if not performed.account.is_touched and self.plan.quirk("Q40", case.log_id):
             self._class_change(performed, at, stream)
-        elif not performed.account.is_touched and self.plan.quirk("Q42", case.log_id, share=0.02):
+        elif not performed.account.is_touched and self.plan.quirk("Q42", case.log_id):
             performed.account.is_touched = True
             self._combine(performed, at.date() + timedelta(days=stream.integer(5, 9)))
 

@@ -319,7 +319,7 @@ class ImplantOrders:
                 return CaseText(None, None, "found by lot or serial")
             if request.log_id != number and desk.plan.quirk("Q89", *key, "log", share=0.10):
                 return CaseText(request.log_id, request.log_id, "log number in place of the case number")
-        if site.erp == "erp_lawson" and desk.plan.quirk("Q89", *key, "blanks", share=0.03):
+        if site.erp == "erp_lawson" and desk.plan.quirk("Q89", *key, "blanks"):
             return CaseText(f"  {number} ", number)
         return CaseText(number, number)
 

@@ -34,6 +34,7 @@ REUSED_NUMBERS = 12
 CHARGEABLE_FROM = Decimal(25)
 INPATIENT_ROUTINE_BELOW = Decimal(50)
 MATERIALS_CATALOGUE = 20  # characters of a catalogue number that the MMIS keeps (Q74)
+EXPIRED_HCPCS = "C9999"  # a device code that ends with the first quarter of 2026 (Q130)
 
 _HOSPITAL_DEPARTMENTS = ("0000", "6010", "6020", "6030", "6040", "7010", "7020", "7030", "7040", "7050", "8010", "8020")
 _SMALLER = ("0000", "6010", "6020", "6030", "7010", "7020", "7040", "7050", "8010", "8020")
@@ -400,6 +401,8 @@ def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, 
     add_former_suppliers(world, first=len(world.suppliers) + 1)
     charge_codes = _charge_codes(price_change, chance)
     charge_codes |= _replaced_codes(charge_codes, world.start - timedelta(days=40), price_change - timedelta(days=1))
+    if plan.shows("Q130"):
+        charge_codes |= _expired_code()
     families = _items(world, chance, plan, scale, charge_codes)
     flaw_items(world, chance, plan)
     add_contracts(world, chance, plan, price_change, leave_out=_SPECIAL_KINDS)
@@ -638,6 +641,14 @@ def _charge_codes(price_change: date, chance: Chance) -> dict[str, ChargeCode]:
         prices = (PriceVersion(Decimal(amount), MASTERS_SINCE, None),)
         codes[code] = ChargeCode(code, str(600000 + number), name, revenue, hcpcs or None, "FIXED", "EA", prices)
     return codes
+
+
+def _expired_code() -> dict[str, ChargeCode]:
+    """Q130: a charge for a device whose HCPCS code ends while the charge master still has it; nobody uses it."""
+    prices = (PriceVersion(None, MASTERS_SINCE, None),)
+    name = "HC PASS THROUGH DEVICE EXPIRED"
+    code = ChargeCode("2789991", "680001", name, "0278", EXPIRED_HCPCS, "MARKUP", "EA", prices)
+    return {code.code: code}
 
 
 def _replaced_codes(codes: dict[str, ChargeCode], earlier: date, later: date) -> dict[str, ChargeCode]:

@@ -136,6 +136,9 @@ FLOORS: dict[tuple[str, bool, str], int] = {
     ("INT-02", True, "count"): 4,
     ("INT-02", True, "total"): 3,
     ("INT-02", True, "truncated"): 3,
+    ("INT-02", True, "count archive"): 2,
+    ("INT-02", True, "total archive"): 1,
+    ("INT-02", True, "truncated archive"): 2,
     ("INT-03", True, "inventory file again"): 5,
     ("INT-03", True, "old window again"): 3,
 }
@@ -217,12 +220,29 @@ QUIRK_SHARES: dict[str, float] = {
     "Q38": 0.04,
     "Q40": 0.06,
     "Q41": 0.70,
+    "Q42": 0.02,
     "Q43": 0.03,
     "Q46": 0.30,
     "Q82": 0.001,
+    "Q89": 0.03,
     "Q127": 0.003,
     "Q128": 0.11,
 }
+
+
+QUIRKS = 130
+
+
+def quirk_number(name: str) -> str:
+    """The number of a quirk as the landscape writes it: Q07 for q7.
+
+    Raises:
+        ValueError: the landscape has no such quirk.
+    """
+    digits = name[1:]
+    if name[:1] not in "Qq" or not digits.isdecimal() or not 1 <= int(digits) <= QUIRKS:
+        raise ValueError(f"no quirk {name!r}; the landscape has Q01 to Q{QUIRKS}")
+    return f"Q{int(digits):02d}"
 
 
 class DefectPlan:
@@ -239,7 +259,7 @@ class DefectPlan:
         self.defects = defects
         self._chance = chance
         self._quirks_on = quirks if isinstance(quirks, bool) else True
-        self._only = None if isinstance(quirks, bool) else frozenset(quirks)
+        self._only = None if isinstance(quirks, bool) else frozenset(map(quirk_number, quirks))
         self._expected_cases = expected_cases
         self._taken: dict[tuple[str, bool, str], int] = {}
         self._dates: dict[tuple[str, bool, str], list[date]] = {}

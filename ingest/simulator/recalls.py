@@ -38,7 +38,8 @@ class Recalls:
         """A recall of lots that nobody has."""
         implants = [item for item in self.world.items.values() if item.item_class == "IMPLANT"]
         item = self.chance.stream("recall").pick(implants)
-        text = "Lots 7QX100 through 7QX180, all with expiration before 2024-12"
+        ranged = "Lots 7QX100 through 7QX180, all with expiration before 2024-12"
+        text = ranged if self.plan.shows("Q124") else "Lot numbers 7QX100, 7QX180"
         self._announce(item, text, "7QX100;7QX180", d - timedelta(days=20), datetime.combine(d, time(12), CHICAGO))
 
     def morning(self, d: date) -> None:

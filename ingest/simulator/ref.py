@@ -17,7 +17,7 @@ from ingest.simulator.chart import REVENUE_CODES
 from ingest.simulator.delivery import CHICAGO, Outbox, Row, Value
 from ingest.simulator.events import World
 from ingest.simulator.item_flaws import DUPLICATE
-from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, SITES, Masters, npi
+from ingest.simulator.masters import CUTOVERS, DEPARTMENT_NAMES, EXPIRED_HCPCS, SITES, Masters, npi
 from ingest.simulator.mmis import vendor_id
 from ingest.simulator.new_units import NewUnit, new_units
 from ingest.simulator.plan import DefectPlan
@@ -559,7 +559,8 @@ class Reference:
             yield {"code": code, "version": "24.0301", "title": title, "valid_from": MASTERS_SINCE}
 
     def _hcpcs(self) -> Iterable[Row]:
-        codes = sorted({code.hcpcs for code in self.masters.charge_codes.values() if code.hcpcs})
+        known = {code.hcpcs for code in self.masters.charge_codes.values() if code.hcpcs}
+        codes = sorted(known - {EXPIRED_HCPCS})
         for code in codes:
             per_square = any(
                 entry.hcpcs == code and entry.unit == "CM2" for entry in self.masters.charge_codes.values()
@@ -574,7 +575,7 @@ class Reference:
             }
         if self.plan.shows("Q130"):
             yield {
-                "hcpcs": "C9999",
+                "hcpcs": EXPIRED_HCPCS,
                 "short_description": "EXPIRED PASS THROUGH DEVICE",
                 "device_c_code": True,
                 "mue_units": 1,

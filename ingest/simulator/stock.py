@@ -1328,8 +1328,8 @@ class Stock:
         device = self._device(location)
         if not self.plan.shows("Q54") or location.mmis_no is not None:
             return timedelta()
-        first_cabinet = f"{next(iter(self.world.sites.values())).pou_site}-CAB-01-T1"
-        if device == first_cabinet and date(at.year, 3, 8) <= at.date() < date(at.year, 3, 20):
+        sites = [site.pou_site for site in self.world.hospitals() if site.stock_system == "pou"]
+        if device == f"{sites[0]}-CAB-01-T1" and date(at.year, 3, 8) <= at.date() < date(at.year, 3, 20):
             return timedelta(minutes=-61)
         stream = self.chance.stream("drift", device)
         return timedelta(minutes=stream.integer(-3, 5)) if stream.flag(0.3) else timedelta()
@@ -1376,10 +1376,7 @@ class Stock:
             cost = self._night.get(self._valued_at(scan.site, scan.location_id, item.key))
         udi = None
         if (lot.lot or lot.serial) and item.udi_type == 1:
-            separator = "" if self.plan.quirk("Q60", moved.txn_id) else "~"
-            udi = f"01{item.packages[0].gtin}17{expiry}"
-            udi += f"10{lot.lot}" if lot.lot else ""
-            udi += f"{separator if lot.lot else ''}21{lot.serial}" if lot.serial else ""
+            udi = self._scanned(moved, item, lot, expiry)
         row: dict[str, Value] = {
             "txn_id": moved.txn_id,
             "txn_seq": int(moved.txn_id.rsplit("-", 1)[1]),
@@ -1417,6 +1414,17 @@ class Stock:
         self.outbox.emit("pou", "txn", row, moved.posted_at)
         if self.plan.quirk("Q56", "replay", moved.txn_id, share=0.002):
             self.outbox.emit("pou", "txn", row, moved.posted_at + timedelta(hours=7))
+
+    def _scanned(self, moved: Movement, item: Item, lot: Lot, expiry: str | None) -> str:
+        """What a scanner reads of a GS1 carrier; some makers print the expiry last.
+
+        Q60: the separator behind a field of variable length shows as ~, or is lost.
+        """
+        identity = f"10{lot.lot}" if lot.lot else f"21{lot.serial}"
+        if self.chance.stream("carrier", item.manufacturer_id).flag(0.4):
+            separator = "" if self.plan.quirk("Q60", moved.txn_id) else "~"
+            return f"01{item.packages[0].gtin}{identity}{separator}17{expiry}"
+        return f"01{item.packages[0].gtin}17{expiry}{identity}"
 
     def scan_from_cart(self, scan: Scan, disposition: str, picked: Movement) -> None:
         """Scan at the case what was issued by a pick before: a row of case_usage and no movement (Q66)."""

@@ -193,7 +193,7 @@ def test_claims_tie_to_the_payments_and_adjustments_that_billing_posts(landing):
     assert postings == sum(paid for paid, _ in told.values())
 
 
-def test_inpatient_claims_have_no_service_lines_and_absent_units_mean_one(landing):
+def test_q49_inpatient_claims_have_no_service_lines_and_absent_units_mean_one(landing):
     units = set()
     for _, claim in claims_of(landing):
         assert bool(claim.services) == (claim.head[8] == "13")
@@ -205,7 +205,7 @@ def test_inpatient_claims_have_no_service_lines_and_absent_units_mean_one(landin
     assert "" in units and "0" in units and len(units) > 3 and "1" not in units
 
 
-def test_a_denied_claim_comes_again_with_a_letter_and_is_paid(landing):
+def test_q51_a_denied_claim_comes_again_with_a_letter_and_is_paid(landing):
     denied = {claim.head[1]: (said.day, claim) for said, claim in claims_of(landing) if claim.head[2] == "4"}
     assert {group for _, claim in denied.values() for group in ("CO", "PR") if claim.adjusted(group)} == {"CO", "PR"}
     again = {claim.head[1]: (said.day, claim) for said, claim in claims_of(landing) if claim.get("REF", "F8")}
@@ -220,7 +220,7 @@ def test_a_denied_claim_comes_again_with_a_letter_and_is_paid(landing):
     assert followed > len(denied) / 2
 
 
-def test_a_reversal_takes_back_an_earlier_claim_and_a_corrected_one_follows(landing):
+def test_q51_a_reversal_takes_back_an_earlier_claim_and_a_corrected_one_follows(landing):
     earlier, reversals = {}, 0
     for said in landing.sets:
         for at, claim in enumerate(said.claims):
@@ -238,7 +238,7 @@ def test_a_reversal_takes_back_an_earlier_claim_and_a_corrected_one_follows(land
     assert reversals >= 4
 
 
-def test_a_recoupment_above_the_payment_is_carried_to_the_next_ones(landing):
+def test_q50_a_recoupment_above_the_payment_is_carried_to_the_next_ones(landing):
     balance, carried = defaultdict(Decimal), 0
     for said in landing.sets:
         hospital = said.path.name[:5], next(each[4] for each in said.head if each[:2] == ["N1", "PE"])

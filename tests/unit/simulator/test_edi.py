@@ -400,6 +400,7 @@ def test_separators_never_stand_in_a_text() -> None:
 
 
 def test_numbers_are_written_as_their_types_say() -> None:
+    """Q111: totals and charges have two implied decimals, prices an explicit point."""
     assert [plain(Decimal(text)) for text in ("10.00", "0.50000", "100", "-3")] == ["10", "0.5", "100", "-3"]
     assert [implied(Decimal(text)) for text in ("12.5", "-0.01", "3")] == ["1250", "-1", "300"]
     with pytest.raises(ValueError, match="whole cents"):
