@@ -73,6 +73,7 @@ USUAL_QUANTITIES: dict[str, tuple[int, int]] = {
 CARD_FAMILIES = {"7010": "hemostat", "7020": "balloon", "7030": "microcath"}
 MOST_TAGS_PER_CASE = 3
 QUIET = timedelta(days=3)
+ONE_TIME_SHARE = 0.3  # of implants that come on a bill: 7 percent of all implant lines (Q09)
 OWN_LOG_NUMBERS = 7_000_000  # distance of a log number that no case has
 # What cannot come about where usage names an item by its MMIS number, issues name no case, charges no usage line and
 # devices no warranty.
@@ -478,7 +479,7 @@ class Clinic:
             line = Line("implant", item, ONE, ZERO, None, lot, "BILLONLY", implant_id, record)
             if lot.expiry is not None and self.plan.quirk("Q23", record, share=0.01):
                 line.recorded_lot = replace(lot, expiry=lot.expiry.replace(year=lot.expiry.year + 100, day=1))
-            if not self.bedside.keeps(planned.site) and self.plan.quirk("Q09", record, share=0.2):
+            if not self.bedside.keeps(planned.site) and self.plan.quirk("Q09", record, share=ONE_TIME_SHARE):
                 line.one_time_family, line.item, line.stock_class = item, None, "ONE_TIME"
                 line.cost = (item.price_each * Decimal("1.1")).quantize(Decimal("0.01"))
             return line
