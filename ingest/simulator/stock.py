@@ -1329,7 +1329,7 @@ class Stock:
         if not self.plan.shows("Q54") or location.mmis_no is not None:
             return timedelta()
         sites = [site.pou_site for site in self.world.hospitals() if site.stock_system == "pou"]
-        if device == f"{sites[0]}-CAB-01-T1" and date(at.year, 3, 8) <= at.date() < date(at.year, 3, 20):
+        if sites and device == f"{sites[0]}-CAB-01-T1" and date(at.year, 3, 8) <= at.date() < date(at.year, 3, 20):
             return timedelta(minutes=-61)
         stream = self.chance.stream("drift", device)
         return timedelta(minutes=stream.integer(-3, 5)) if stream.flag(0.3) else timedelta()

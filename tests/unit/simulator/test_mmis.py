@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -251,12 +252,10 @@ def test_q76_balances_are_taken_after_the_file_was_cut(built: Built) -> None:
     }
     assert late
     found = breaks(built, DAYS)
-    assert {
-        (day, f"{place[:2]}-{place[2:]}") for day, place, _ in found if (day + timedelta(days=1), place, _) in found
-    }
-    assert {(day, f"{place[:2]}-{place[2:]}") for day, place, _ in found} <= late | {
-        (day + timedelta(days=1), place) for day, place in late
-    }
+    assert any((day + timedelta(days=1), place, item) in found for day, place, item in found)
+    # Par areas have no quantities and are out of every accuracy rule (landscape 2.2).
+    places = {(day, f"{place[:2]}-{place[2:]}") for day, place, _ in found if not re.search(r"P\d\d$", place)}
+    assert places <= late | {(day + timedelta(days=1), place) for day, place in late}
 
 
 def test_every_night_the_stock_of_each_company_is_its_inventory_account(built: Built) -> None:
@@ -500,9 +499,9 @@ def test_q69_a_rare_cycle_does_not_multiply_to_one(faulty: Built) -> None:
     world, out = faulty
     assert cycles(out, 1, START)
     ways = defaultdict(list)
-    for edge in world.package_factors:
+    for edge in (factor for factor in world.package_factors if factor.system == "mmis"):
         ways[edge.item_no, frozenset((edge.uom, edge.to_uom))].append(edge.factor)
-    wrong = {item for (item, units), there in ways.items() if len(there) == 2 and there[0] * there[1] != 1}
+    wrong = {item for (item, _), there in ways.items() if len(there) == 2 and there[0] * there[1] != 1}
     planted = {entry.entity_key for entry in world.planted if entry.rule_id == "MDM-06" and not entry.is_near_miss}
     assert {key.split("|")[1] for key in planted if "system=mmis" in key} == {f"item={item}" for item in wrong}
 
