@@ -24,7 +24,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ingest.simulator.charging import Account, Charging, revenue_id
-from ingest.simulator.chart import AGE_BANDS
+from ingest.simulator.chart import age_band
 from ingest.simulator.columns import EPOCH, Numbers, dates, dollars, moments, text, where
 from ingest.simulator.delivery import CHICAGO, Outbox
 from ingest.simulator.events import BulkRows, Posting, World
@@ -561,7 +561,7 @@ class Census:
                 "ADD_LINE_1": pl.Series([person.address for person in people]),
                 "HOME_PHONE": pl.Series([person.phone for person in people]),
                 "EMAIL_ADDRESS": pl.Series([person.email for person in people]),
-                "AGE_BAND": pl.Series([_age_band(d.year - person.birth_date.year) for person in people]),
+                "AGE_BAND": pl.Series([age_band(d.year - person.birth_date.year) for person in people]),
                 "IS_TEST_PAT_YN": "N",
                 "UPDATE_DATE": moments(self._register["admitted"][visits[is_new]]),
             },
@@ -698,10 +698,6 @@ def _person(number: int) -> Patient:
 
 def _money(cents: int) -> Decimal:
     return Decimal(cents).scaleb(-2)
-
-
-def _age_band(age: int) -> str:
-    return next((band for limit, band in AGE_BANDS if age < limit), "90+")
 
 
 def _evening(d: date) -> datetime:

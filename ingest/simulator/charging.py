@@ -30,7 +30,7 @@ from ingest.simulator.charge_faults import (
     former_code,
     wrong_price,
 )
-from ingest.simulator.delivery import CHICAGO, Outbox, Row
+from ingest.simulator.delivery import CHICAGO, Once, Outbox, Row
 from ingest.simulator.events import (
     AccountState,
     ChargePrice,
@@ -165,7 +165,7 @@ class Charging:
                 )
         self.outbox.snapshot("hb", "HSP_PRE_AR_TX", self._pre_ar_rows)
         self.outbox.snapshot("hb", "HSP_ACCT_STOP_BILL", self._stop_rows)
-        self.outbox.snapshot("hb", "CDM_PRICE", _Once(self._price_rows))
+        self.outbox.snapshot("hb", "CDM_PRICE", Once(self._price_rows))
 
     # ------------------------------------------------------------------------------------------------------ accounts
 
@@ -1069,20 +1069,6 @@ class Charging:
                     "EFFECTIVE_FROM": version.effective_from,
                     "EFFECTIVE_TO": version.effective_to,
                 }
-
-
-class _Once:
-    """Gives rows the first time and 'unchanged' from then on."""
-
-    def __init__(self, rows: object) -> None:
-        self._rows = rows
-        self._sent = False
-
-    def __call__(self, d: date) -> Iterable[Row] | None:
-        if self._sent:
-            return None
-        self._sent = True
-        return self._rows()  # type: ignore[operator]
 
 
 def revenue_id(revenue_code: str | None) -> str | None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from ingest.simulator.assortment import PROCEDURES, SERVICES
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charging import Account, revenue_id
-from ingest.simulator.delivery import CHICAGO, Outbox, Row
+from ingest.simulator.delivery import CHICAGO, Once, Outbox, Row
 from ingest.simulator.device_defects import NO_IDENTIFIER, NO_LOT, control_totals, is_recall_reimplant
 from ingest.simulator.events import CaseCost, Item, World
 from ingest.simulator.masters import DEPARTMENT_NAMES, Masters
@@ -95,7 +95,7 @@ class Chart:
                 "ADD_LINE_1": patient.address,
                 "HOME_PHONE": patient.phone,
                 "EMAIL_ADDRESS": patient.email,
-                "AGE_BAND": next((band for limit, band in AGE_BANDS if age < limit), "90+"),
+                "AGE_BAND": age_band(age),
                 "IS_TEST_PAT_YN": True
                 if patient.is_test and int(patient.mrn[2:]) % 2
                 else None
@@ -501,7 +501,7 @@ class Chart:
             ("OR_PROC_CPT_ID", self._procedure_codes),
             ("ZC_CATEGORY", self._categories),
         ):
-            self.outbox.snapshot("ehr", name, _Once(rows))
+            self.outbox.snapshot("ehr", name, Once(rows))
         self.outbox.snapshot("ehr", "CLARITY_EAP", self._charge_codes)
         for name, dated in (
             ("CLARITY_DEP", self._departments),
@@ -743,15 +743,6 @@ class _ByPrefix:
         return self._rows(erps)
 
 
-class _Once:
-    """Gives rows the first time and 'unchanged' from then on."""
-
-    def __init__(self, rows: object) -> None:
-        self._rows = rows
-        self._sent = False
-
-    def __call__(self, d: date) -> Iterable[Row] | None:
-        if self._sent:
-            return None
-        self._sent = True
-        return self._rows()  # type: ignore[operator]
+def age_band(age: int) -> str:
+    """Band of an age in years, as the record keeps it."""
+    return next((band for limit, band in AGE_BANDS if age < limit), "90+")

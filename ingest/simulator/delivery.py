@@ -208,6 +208,21 @@ class Document:
 DocumentsFunction = Callable[[date], Iterable[Document]]
 
 
+class Once:
+    """Rows of a snapshot that never change: all of them the first time, 'unchanged' from then on."""
+
+    def __init__(self, rows: Callable[[], Iterable[Row]]) -> None:
+        self._rows = rows
+        self._sent = False
+
+    def __call__(self, d: date) -> Iterable[Row] | None:
+        """The rows, or None once they were given."""
+        if self._sent:
+            return None
+        self._sent = True
+        return self._rows()
+
+
 class Outbox:
     """Takes rows as they come about and writes the delivery files of each day.
 
