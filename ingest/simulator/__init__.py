@@ -171,7 +171,7 @@ def build_world(
     from ingest.simulator.census import Census
     from ingest.simulator.chance import Chance
     from ingest.simulator.charging import Charging
-    from ingest.simulator.clinic import CASES_PER_YEAR, Clinic
+    from ingest.simulator.clinic import Clinic
     from ingest.simulator.cutover import Cutover
     from ingest.simulator.delivery import Outbox
     from ingest.simulator.edi import SupplierMessages
@@ -183,6 +183,7 @@ def build_world(
     from ingest.simulator.purchasing import Purchasing
     from ingest.simulator.ref import Reference
     from ingest.simulator.remits import Remittances
+    from ingest.simulator.scheduling import CASES_PER_YEAR
     from ingest.simulator.stock import Stock
     from ingest.simulator.stray import StrayDocuments
 

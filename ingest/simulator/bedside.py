@@ -14,7 +14,8 @@ from decimal import Decimal
 
 from ingest.simulator.assortment import PROCEDURES
 from ingest.simulator.chance import Chance
-from ingest.simulator.charging import Account, Charging, ToldCharge
+from ingest.simulator.charge_records import Account, ToldCharge
+from ingest.simulator.charging import Charging
 from ingest.simulator.device_defects import NO_IDENTIFIER, NO_LOT
 from ingest.simulator.events import Item, Location, UsageLine, World
 from ingest.simulator.fhir_export import FhirServer
@@ -286,6 +287,7 @@ class Bedside:
                     self.server.put("DeviceUseStatement", f"use-{device.identity}", use, at)
             for identity, delivery in self._deliveries(performed, line):
                 self.server.put("SupplyDelivery", identity, delivery, at)
+                performed.documented += 1
                 self.world.usage.append(self._usage(performed, line, identity, delivery, at))
 
     def retract(self, performed: Performed, line: Line, at: datetime, is_deleted: bool) -> None:
@@ -315,6 +317,7 @@ class Bedside:
         line.recorded_lot = lot
         delivery = next(iter(self._deliveries(performed, line)))[1]
         usage = self._usage(performed, line, f"use-{device_id}", delivery, at)
+        performed.documented += 1
         self.world.usage.append(replace(usage, action="explanted"))
 
     def _device(self, performed: Performed, line: Line) -> DeviceRecord | None:

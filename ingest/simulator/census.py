@@ -23,7 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ingest.simulator.charging import Account, Charging, revenue_id
+from ingest.simulator.billing_rows import revenue_id
+from ingest.simulator.charge_records import Account
+from ingest.simulator.charging import Charging
 from ingest.simulator.chart import age_band
 from ingest.simulator.columns import EPOCH, Numbers, dates, dollars, moments, text, where
 from ingest.simulator.delivery import CHICAGO, Outbox
@@ -208,7 +210,7 @@ class Census:
         ]
         self._place_of = {place: number for number, place in enumerate(self._places)}
         self._departments = pl.Series(
-            [charging.department_id(self._sites[number].code, place) for number, place in self._places]
+            [charging.rows.department_id(self._sites[number].code, place) for number, place in self._places]
         )
         self._is_charted = np.array([site.code != ACQUIRED for site in self._sites])
         self._locations = pl.Series([site.loc_id for site in self._sites])

@@ -1,16 +1,17 @@
 """From a posted log to money: router, review, posting, reversal and repost, combined accounts, payments.
 
-Here: everything hospital billing records, with its rows (system hb) and its postings (E18, E19, E19a).
-Not here: what was used and whether it should be charged (clinic asks the policy), the journals (ledger).
+Here: everything that hospital billing does and its postings (E18, E19, E19a).
+Not here: its rows (billing_rows), what was used and whether it should be charged (case_charges), the journals (ledger).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from ingest.simulator.billing_rows import BillingRows
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charge_faults import (
     DAYS_IN_TIME,
@@ -30,6 +31,7 @@ from ingest.simulator.charge_faults import (
     former_code,
     wrong_price,
 )
+from ingest.simulator.charge_records import Account, ChargeRequest, Due, ToldCharge
 from ingest.simulator.delivery import CHICAGO, Once, Outbox, Row
 from ingest.simulator.events import (
     AccountState,
@@ -49,77 +51,6 @@ AFTER_MIDNIGHT = timedelta(minutes=70)  # from the evening's filing to the first
 SOURCE_LOG, SOURCE_INTERFACE, SOURCE_ROUTER, SOURCE_UNIT_ENTRY, SOURCE_REPOST, SOURCE_REMITTANCE = 1, 2, 3, 4, 5, 8
 
 
-@dataclass(slots=True)
-class Account:
-    """A hospital account as billing keeps it."""
-
-    account: str
-    site: str
-    csn: str
-    patient_id: str
-    patient_name: str
-    birth_date: date
-    ssn: str
-    phone: str
-    base_class: int
-    is_research: bool
-    admitted_at: datetime
-    discharged_at: datetime | None
-    department: str  # where its charges arise
-    is_surgical: bool
-    payor: str = "1001"
-    combined_into: str | None = None
-    bill_status: int = 1
-    transactions: list[ChargeTransaction] = field(default_factory=list)
-    is_touched: bool = False  # carries a planted charge: no further changes
-    is_credited: bool = False  # a device credit is due: whether its claim says so is planned
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeRequest:
-    """One supply or implant of a posted log that billing is asked to charge."""
-
-    log_id: str
-    account: str
-    site: str
-    department: str
-    supply_id: str | None
-    implant_id: str | None
-    item: Item | None
-    code: ChargeCode
-    quantity_each: Decimal
-    unit_cost: Decimal
-    service_date: date
-    posted_at: datetime
-    location_code: str | None
-    mode: str = "normal"
-    wasted_each: Decimal = Decimal(0)
-    item_class: str = "SUPPLY"
-    is_by_hand: bool = False  # unit charge entry: no log, no supply
-    usage_id: str | None = None  # documented line behind it
-
-
-@dataclass(frozen=True, slots=True)
-class ToldCharge:
-    """A charge or credit as a department sends it to billing."""
-
-    request: ChargeRequest
-    transaction_id: str
-    quantity: Decimal  # in charge units, not signed
-    amount: Decimal
-    at: datetime
-    is_credit: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A charge that posts on a later day."""
-
-    request: ChargeRequest
-    ucl_id: str | None
-    tar_id: str | None
-
-
 class Charging:
     """Hospital billing of every simulated site."""
 
@@ -130,6 +61,7 @@ class Charging:
         self.outbox = outbox
         self.plan = plan
         self.chance = chance
+        self.rows = BillingRows(world, masters, outbox, chance)
         self.accounts: dict[str, Account] = {}
         self.on_charge: list[Callable[[ToldCharge], None]] = []
         self._due: dict[date, list[Due]] = {}
@@ -165,14 +97,14 @@ class Charging:
                 )
         self.outbox.snapshot("hb", "HSP_PRE_AR_TX", self._pre_ar_rows)
         self.outbox.snapshot("hb", "HSP_ACCT_STOP_BILL", self._stop_rows)
-        self.outbox.snapshot("hb", "CDM_PRICE", Once(self._price_rows))
+        self.outbox.snapshot("hb", "CDM_PRICE", Once(self.rows.prices))
 
     # ------------------------------------------------------------------------------------------------------ accounts
 
     def open_account(self, account: Account, at: datetime) -> None:
         """A patient is admitted: the account exists from `at` on."""
         self.accounts[account.account] = account
-        self._emit_account(account, at)
+        self._show_account(account, at)
         discharge = account.discharged_at
         if discharge is not None:
             stream = self.chance.stream("billing", account.account)
@@ -185,9 +117,7 @@ class Charging:
     def _later(calendar: dict[date, list[tuple[str, str]]], day: date, entry: tuple[str, str]) -> None:
         calendar.setdefault(day, []).append(entry)
 
-    def _emit_account(self, account: Account, at: datetime) -> None:
-        site = self.world.sites[account.site]
-        total = sum((tx.amount for tx in account.transactions if tx.tx_type == 1), Decimal(0))
+    def _show_account(self, account: Account, at: datetime) -> None:
         discharged = account.discharged_at if account.discharged_at and account.discharged_at <= at else None
         self.world.accounts.append(
             AccountState(
@@ -201,35 +131,7 @@ class Charging:
                 at,
             )
         )
-        self.outbox.emit(
-            "hb",
-            "HSP_ACCOUNT",
-            {
-                "HSP_ACCOUNT_ID": account.account,
-                "SERV_AREA_ID": "10",
-                "ADM_LOC_ID": site.loc_id,
-                "DISCH_LOC_ID": site.loc_id if discharged else None,
-                "ACCT_BASECLS_HA_C": account.base_class,
-                "ACCT_CLASS_HA_C": 100 + account.base_class,
-                "ACCT_FIN_CLASS_C": 1 + int(account.account) % 4,
-                "ACCT_BILLSTS_HA_C": account.bill_status,
-                "CODING_STATUS_C": 4 if account.bill_status > 2 else 1,
-                "ADM_DATE_TIME": account.admitted_at,
-                "DISCH_DATE_TIME": discharged,
-                "PRIMARY_PAYOR_ID": account.payor,
-                "FINAL_DRG_ID": "470" if account.base_class == 1 and account.bill_status > 2 else None,
-                "TOT_CHGS": total,
-                "COMBINE_ACCT_ID": account.combined_into,
-                "RESEARCH_YN": account.is_research,
-                "HSP_ACCOUNT_NAME": account.patient_name,
-                "PAT_SSN": account.ssn,
-                "PAT_HOME_PHONE": account.phone,
-                "PAT_DOB": account.birth_date,
-                "GUAR_NAME": account.patient_name,
-                "UPDATE_DATE": at,
-            },
-            at,
-        )
+        self.rows.account(account, at)
 
     # ------------------------------------------------------------------------------------------------------ triggers
 
@@ -353,87 +255,25 @@ class Charging:
                 quantity=quantity,
                 amount=amount,
                 service_date=request.service_date,
-                department_id=self.department_id(request.site, request.department),
+                department_id=self.rows.department_id(request.site, request.department),
                 from_at=at,
                 until_at=leaves,
                 outcome="posted" if until is not None else "none",
             )
         )
         if named:
-            self._emit_router(request, record, 2 if station == "router" else 3, at, quantity)
+            self.rows.router(request, record, 2 if station == "router" else 3, at, quantity)
         if station == "review":
-            self._emit_review(request, record_id, 3, at, None)
+            self.rows.review(request, record_id, 3, at, None, quantity, amount)
             return record_id
         if station == "pre_ar":
             account = self.accounts[request.account]
             self._waiting[record_id] = (
                 request.posted_at.date(),
                 until,
-                {
-                    "HTT_ID": record_id,
-                    "LINE": 1,
-                    "HSP_ACCOUNT_ID": request.account,
-                    "PAT_ENC_CSN_ID": account.csn,
-                    "CHARGE_PROC_ID": request.code.proc_id,
-                    "SUP_ID": request.supply_id if named else None,
-                    "LOG_ID": request.log_id if named else None,
-                    "HCPCS_CODE": request.code.hcpcs,
-                    "REV_CODE_ID": revenue_id(request.code.revenue_code),
-                    "QUANTITY": quantity,
-                    "SERVICE_DATE": request.service_date,
-                    "TX_AMOUNT": amount,
-                    "DEPARTMENT_ID": self.department_id(request.site, request.department),
-                    "TX_COMMENT": f"pending for {account.patient_name}",
-                    "INST_PAT_NAME": account.patient_name,
-                },
+                self.rows.waiting(request, record_id, quantity, amount, account, named),
             )
         return None
-
-    def _emit_router(self, request: ChargeRequest, record: int, stage: int, at: datetime, quantity: Decimal) -> None:
-        self.outbox.emit(
-            "hb",
-            "CLARITY_UCL",
-            {
-                "UCL_ID": str(90000000 + record),
-                "SURGICAL_LOG_ID": request.log_id,
-                "SUPPLY_ID": request.supply_id,
-                "IMPLANT_ID": request.implant_id,
-                "PROCEDURE_ID": request.code.proc_id,
-                "HSP_ACCOUNT_ID": request.account,
-                "QUANTITY": quantity,
-                "SERVICE_DATE_DT": request.service_date,
-                "ROUTER_STAGE_C": stage,
-                "UPDATE_DATE": at,
-            },
-            at,
-        )
-
-    def _emit_review(self, request: ChargeRequest, tar_id: str, status: int, at: datetime, tx_id: str | None) -> None:
-        quantity = self._units(request)
-        self.outbox.emit(
-            "hb",
-            "PRE_AR_CHG",
-            {
-                "TAR_ID": tar_id,
-                "CHARGE_LINE": 1,
-                "ACCOUNT_ID": f"G{request.account}",
-                "HSP_ACCOUNT_ID": request.account,
-                "LOC_ID": self.world.sites[request.site].loc_id,
-                "PROC_DEPT_ID": self.department_id(request.site, request.department),
-                "PROC_ID": request.code.proc_id,
-                "QTY": quantity,
-                "AMOUNT": self._amount(request, quantity),
-                "SERVICE_DATE": request.service_date,
-                "LOG_ID": request.log_id,
-                "SUPPLY_ID": request.supply_id,
-                "IMPLANT_ID": request.implant_id,
-                "CHARGE_STATUS_C": status,
-                "FILE_DATE": at if tx_id else None,
-                "TX_ID": tx_id,
-                "UPDATE_DATE": at,
-            },
-            at,
-        )
 
     # ------------------------------------------------------------------------------------------------------- posting
 
@@ -458,10 +298,6 @@ class Charging:
         if request.mode == WRONG_PRICE:
             price = wrong_price(price, self.chance.stream("wrong price", request.log_id, request.supply_id))
         return money(price * quantity)
-
-    def department_id(self, site: str, department: str) -> str:
-        """DEPARTMENT_ID of the EHR: first 3 digits of LOC_ID, department, sequence."""
-        return f"{self.world.sites[site].loc_id[:3]}{department}1"
 
     def day(self, d: date) -> None:
         """Post what is due on `d`, change classes and payers, bill and collect."""
@@ -499,9 +335,11 @@ class Charging:
             self.plan.note(rule, f"charge={first.tx_id}", request.site, is_near_miss, reason)
         filed = self._filed_at(d)
         if due.ucl_id is not None and not self._names_nothing(request.site):
-            self._emit_router(request, int(due.ucl_id) - 90000000, 3, filed, quantity)
+            self.rows.router(request, int(due.ucl_id) - 90000000, 3, filed, quantity)
         if due.tar_id is not None:
-            self._emit_review(request, due.tar_id, 2, filed, first.tx_id)
+            asked_units = self._units(request)
+            amount = self._amount(request, asked_units)
+            self.rows.review(request, due.tar_id, 2, filed, first.tx_id, asked_units, amount)
         if request.mode == "duplicate":
             again = self.chance.stream("duplicate", first.tx_id).integer(0, 1)
             if again == 0 or d >= self.world.end:
@@ -548,7 +386,7 @@ class Charging:
             return known
         other = replace(account, account=known, transactions=[], combined_into=None, is_surgical=False)
         self.accounts[other.account] = other
-        self._emit_account(other, self._filed_at(d))
+        self._show_account(other, self._filed_at(d))
         return other.account
 
     def _post_charge(
@@ -578,7 +416,7 @@ class Charging:
             proc_id=request.code.proc_id,
             charge_code=request.code.code,
             revenue_code=request.code.revenue_code,
-            department_id=self.department_id(request.site, department or request.department),
+            department_id=self.rows.department_id(request.site, department or request.department),
             site=request.site,
             supply_id=None if unnamed else request.supply_id,
             implant_id=None if unnamed else request.implant_id,
@@ -682,74 +520,14 @@ class Charging:
         account.transactions.append(tx)
         first_posted = self._first_posted.get(tx.reverses or tx.reposts or tx.credits or "", tx.post_date)
         self._first_posted[tx.tx_id] = first_posted
-        self._emit_transaction(tx, source, default_revenue)
-        self.outbox.emit(
-            "hb",
-            "HSP_TRANSACTIONS_2",
-            {
-                "TX_ID": tx.tx_id,
-                "SUP_INV_LOC_ID": location_code,
-                "SUP_WASTED_QTY": wasted or None,
-                "FIRST_TX_POST_DATE": first_posted,
-                "HAR_FIRST_POST_DATE": account.transactions[0].post_date,
-            },
-            tx.known_at,
-        )
-        self.outbox.emit(
-            "hb",
-            "HSP_TRANSACTIONS_3",
-            {"TX_ID": tx.tx_id, "REVERSAL_RSN_C": reason, "FIRST_HTR_TX_ID": tx.first_tx_id},
-            tx.known_at,
-        )
+        self.rows.transaction(tx, account, source, default_revenue)
+        self.rows.continued(tx, account, first_posted, location_code, wasted, reason)
         self._book(tx)
 
     def _after_midnight(self, site: str, d: date) -> timedelta:
         """Q46: how much later a day's charges are filed, past midnight at the hospital and not yet at the server."""
         is_late = self._names_nothing(site) and self.plan.quirk("Q46", site, d)
         return AFTER_MIDNIGHT if is_late else timedelta()
-
-    def _emit_transaction(
-        self, tx: ChargeTransaction, source: int, default_revenue: str | None, at: datetime | None = None
-    ) -> None:
-        account = self.accounts[tx.account]
-        code = self.masters.charge_codes.get(tx.charge_code or "")
-        comment = None
-        if self.chance.stream("comment", tx.tx_id).flag(0.05):
-            comment = f'Called {account.patient_name} at {account.phone},\nSSN {account.ssn} "verified"'
-        self.outbox.emit(
-            "hb",
-            "HSP_TRANSACTIONS",
-            {
-                "TX_ID": tx.tx_id,
-                "HSP_ACCOUNT_ID": tx.account,
-                "TX_TYPE_HA_C": tx.tx_type,
-                "TX_SOURCE_HA_C": source,
-                "TX_AMOUNT": tx.amount,
-                "QUANTITY": tx.quantity if tx.tx_type == 1 else None,
-                "SERVICE_DATE": tx.service_date,
-                "TX_POST_DATE": tx.post_date,
-                "TX_FILED_TIME": tx.known_at,
-                "PROC_ID": tx.proc_id,
-                "UB_REV_CODE_ID": revenue_id(tx.revenue_code),
-                "DFLT_UB_REV_CD_ID": revenue_id(default_revenue),
-                "HCPCS_CODE": code.hcpcs if code is not None and account.base_class != 1 else None,
-                "DEPARTMENT": tx.department_id,
-                "COST_CNTR_ID": f"CC{tx.department_id[:7]}" if tx.department_id else None,
-                "SUP_ID": tx.supply_id,
-                "IMPLANT_ID": tx.implant_id,
-                "OPTIME_LOG_ID": tx.log_id,
-                "IS_LATE_CHARGE_YN": (tx.post_date - tx.service_date).days > 5 if tx.tx_type == 1 else None,
-                "ORIG_REV_TX_ID": tx.reverses,
-                "ORIG_REPOST_TX_ID": tx.reposts,
-                "CHG_CRED_ORIG_ID": tx.credits,
-                "LATE_CRCTN_ORIG_ID": tx.corrects,
-                "OLD_HSP_ACCOUNT_ID": tx.old_account,
-                "PAYOR_ID": account.payor,
-                "TX_COMMENT": comment,
-                "UPDATE_DATE": at or tx.known_at,
-            },
-            at or tx.known_at,
-        )
 
     def _book(self, tx: ChargeTransaction) -> None:
         department = tx.department_id[3:7] if tx.department_id else "7010"
@@ -889,22 +667,22 @@ class Charging:
                 transactions=[],
             )
             self.accounts[survivor.account] = survivor
-            self._emit_account(survivor, at)
+            self._show_account(survivor, at)
             account.combined_into = survivor.account
             account.bill_status = 9
-            self._emit_account(account, at)
+            self._show_account(account, at)
             for tx in account.transactions:
                 moved = replace(tx, account=survivor.account, old_account=account.account, known_at=at)
                 self.world.charges.append(moved)
                 survivor.transactions.append(moved)
-                self._emit_transaction(moved, SOURCE_LOG, moved.revenue_code, at)
+                self.rows.transaction(moved, survivor, SOURCE_LOG, moved.revenue_code, at)
             account.transactions = []
             return
         if kind == "class":
             account.base_class = 1
         else:
             account.payor = "1002" if account.payor == "1001" else "1001"
-        self._emit_account(account, at)
+        self._show_account(account, at)
         gone = {tx.reverses for tx in account.transactions}
         for tx in [entry for entry in account.transactions if entry.tx_type == 1]:
             if tx.tx_id in gone or tx.reverses is not None:
@@ -964,7 +742,7 @@ class Charging:
             account = self.accounts[account.combined_into]
         if kind == "bill":
             account.bill_status = 3
-            self._emit_account(account, at)
+            self._show_account(account, at)
             stream = self.chance.stream("stop bill", account.account)
             if stream.flag(0.1):
                 self._stops[account.account] = d + timedelta(days=stream.integer(2, 9))
@@ -974,7 +752,7 @@ class Charging:
         gross = sum((tx.amount for tx in account.transactions), Decimal(0))
         if gross <= 0:
             return
-        department = self.department_id(account.site, account.department)
+        department = self.rows.department_id(account.site, account.department)
         for tx_type, share in ((2, Decimal("0.44")), (4, Decimal("0.51"))):
             self._record(
                 ChargeTransaction(
@@ -1014,7 +792,7 @@ class Charging:
                 None,
             )
         account.bill_status = 7
-        self._emit_account(account, at)
+        self._show_account(account, at)
 
     def report_device_credit(self, account_id: str, amount: Decimal, d: date) -> None:
         """Bill again with the credit of a replaced device on the claim: value code FD, condition code 49."""
@@ -1027,19 +805,7 @@ class Charging:
         codes: tuple[tuple[str, str, Decimal | None], ...] = (("VALUE", "FD", credit), ("CONDITION", "49", None))
         for kind, code, amount in codes:
             self.world.claim_codes.append(ClaimCode(account.account, kind, code, amount, at))
-            self.outbox.emit(
-                "hb",
-                "CLAIM_CODES",
-                {
-                    "HSP_ACCOUNT_ID": account.account,
-                    "CLAIM_SEQ": 1,
-                    "CODE_TYPE": kind,
-                    "CODE": code,
-                    "AMOUNT": amount,
-                    "FIRST_BILLED_DATE": d,
-                },
-                at,
-            )
+            self.rows.claim_code(account.account, kind, code, amount, d, at)
 
     # ----------------------------------------------------------------------------------------------------- snapshots
 
@@ -1052,25 +818,3 @@ class Charging:
         for account in [key for key, until in self._stops.items() if until <= d]:
             del self._stops[account]
         return [{"HSP_ACCOUNT_ID": account, "LINE": 1, "STOPBILL_SOURCE_C": 3} for account in self._stops]
-
-    def _price_rows(self) -> Iterable[Row]:
-        for code in self.masters.charge_codes.values():
-            for version in code.prices:
-                yield {
-                    "SERV_AREA_ID": "10",
-                    "CHARGE_CODE": code.code,
-                    "DESCRIPTION": code.name,
-                    "PRICE": version.price,
-                    "PRICE_METHOD": code.method,
-                    "REV_CODE": code.revenue_code,
-                    "HCPCS": code.hcpcs,
-                    "UNIT_OF_CHARGE": code.unit,
-                    "ACTIVE_YN": True,
-                    "EFFECTIVE_FROM": version.effective_from,
-                    "EFFECTIVE_TO": version.effective_to,
-                }
-
-
-def revenue_id(revenue_code: str | None) -> str | None:
-    """UB_REV_CODE_ID of a revenue code in the EHR."""
-    return None if revenue_code is None else f"9{revenue_code}"

@@ -11,8 +11,9 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 from ingest.simulator.assortment import PROCEDURES, SERVICES
+from ingest.simulator.billing_rows import revenue_id
 from ingest.simulator.chance import Chance, Stream
-from ingest.simulator.charging import Account, revenue_id
+from ingest.simulator.charge_records import Account
 from ingest.simulator.delivery import CHICAGO, Once, Outbox, Row
 from ingest.simulator.device_defects import NO_IDENTIFIER, NO_LOT, control_totals, is_recall_reimplant
 from ingest.simulator.events import CaseCost, Item, World

@@ -19,7 +19,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from ingest.simulator.census import Census
 from ingest.simulator.chance import Chance
-from ingest.simulator.charging import Account, Charging, ToldCharge
+from ingest.simulator.charge_records import Account, ToldCharge
+from ingest.simulator.charging import Charging
 from ingest.simulator.chart import Chart
 from ingest.simulator.delivery import CHICAGO, Document, LateRow, Outbox
 from ingest.simulator.events import Case, Item, UsageLine, World
@@ -502,7 +503,7 @@ class Messages:
         key = charges[0].transaction_id
         at = charges[0].at + timedelta(seconds=self.chance.stream("charge message", key).integer(2, 50) + place)
         far = self._offset("DFT", key)
-        department = self.charging.department_id(site, request.department)
+        department = self.charging.rows.department_id(site, request.department)
         patient_class = PATIENT_CLASSES[self._classes.get(account.csn, account.base_class)]
         segments = [
             segment("EVN", {1: "P03", 2: stamp(at, far)}),
@@ -533,7 +534,7 @@ class Messages:
         is_bare = quantity == 1 and self.plan.quirk("Q31", told.transaction_id)
         unit = (told.amount / told.quantity).quantize(FIVE_PLACES, rounding=ROUND_HALF_UP) if told.quantity else None
         code = request.code
-        department = self.charging.department_id(request.site, request.department)
+        department = self.charging.rows.department_id(request.site, request.department)
         surgeon = None
         if case is not None:
             surgeon = provider(case.surgeon_id, self._surgeons.get(case.surgeon_id, ""))

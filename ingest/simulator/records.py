@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from ingest.simulator.assortment import Procedure
-from ingest.simulator.charging import Account
+from ingest.simulator.charge_records import Account
 from ingest.simulator.events import Case, Item, Location
 from ingest.simulator.stock import Lot, Scan
 
@@ -107,4 +107,5 @@ class Performed:
     extra_lines: list[Line] = field(default_factory=list)  # documented by an addendum later
     extra_scans: list[tuple[Scan, int | None]] = field(default_factory=list)  # never documented; days until returned
     strays: list[tuple[Item, str]] = field(default_factory=list)  # charged without usage, and why
+    documented: int = 0  # usage lines on record
     mistaken: Line | None = None  # written down and taken back later (Q36)

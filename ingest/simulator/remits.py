@@ -18,7 +18,8 @@ from decimal import Decimal
 
 from ingest.simulator.census import Census, ClaimLine, Settlement
 from ingest.simulator.chance import Chance, Stream
-from ingest.simulator.charging import Account, Charging
+from ingest.simulator.charge_records import Account
+from ingest.simulator.charging import Charging
 from ingest.simulator.delivery import CHICAGO, Document
 from ingest.simulator.events import ChargeTransaction, World
 from ingest.simulator.masters import FIRST_NAMES, npi

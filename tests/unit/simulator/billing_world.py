@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ingest.simulator.census import Census
 from ingest.simulator.chance import Chance
-from ingest.simulator.charging import Account, Charging
+from ingest.simulator.charge_records import Account
+from ingest.simulator.charging import Charging
 from ingest.simulator.delivery import CHICAGO, Outbox
 from ingest.simulator.events import World
 from ingest.simulator.masters import build_masters
