@@ -37,7 +37,7 @@ from ingest.simulator.fhir_text import (
 from ingest.simulator.masters import DEPARTMENT_NAMES, Masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.records import Line, Patient, Performed, PlannedCase
-from ingest.simulator.stock import Lot
+from ingest.simulator.scans import Lot
 
 ZERO = Decimal(0)
 ROOMS = 6

@@ -14,7 +14,8 @@ from decimal import Decimal
 from ingest.simulator.chance import Chance
 from ingest.simulator.events import Item, Location, Movement
 from ingest.simulator.records import Line, PlannedCase
-from ingest.simulator.stock import Scan, Stock
+from ingest.simulator.scans import Scan
+from ingest.simulator.stock import Stock
 
 ZERO = Decimal(0)
 SPARE_PIECES = ((0, 0.6), (1, 0.25), (2, 0.15))

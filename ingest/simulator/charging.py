@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from ingest.simulator.amounts import money
 from ingest.simulator.billing_rows import BillingRows
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charge_faults import (
@@ -45,7 +46,6 @@ from ingest.simulator.events import (
 )
 from ingest.simulator.masters import ChargeCode, Masters
 from ingest.simulator.plan import DefectPlan
-from ingest.simulator.stock import money
 
 AFTER_MIDNIGHT = timedelta(minutes=70)  # from the evening's filing to the first hour of the next day in New York
 SOURCE_LOG, SOURCE_INTERFACE, SOURCE_ROUTER, SOURCE_UNIT_ENTRY, SOURCE_REPOST, SOURCE_REMITTANCE = 1, 2, 3, 4, 5, 8

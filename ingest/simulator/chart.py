@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from ingest.simulator.amounts import money
 from ingest.simulator.assortment import PROCEDURES, SERVICES
 from ingest.simulator.billing_rows import revenue_id
 from ingest.simulator.chance import Chance, Stream
@@ -20,7 +21,6 @@ from ingest.simulator.events import CaseCost, Item, World
 from ingest.simulator.masters import DEPARTMENT_NAMES, Masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.records import Line, Patient, Performed, PlannedCase
-from ingest.simulator.stock import money
 
 ZERO = Decimal(0)
 LOG_TYPES = {"7010": 0, "7020": 2, "7030": 3}

@@ -29,14 +29,16 @@ from ingest.simulator.device_defects import (
 from ingest.simulator.documentation import Documentation
 from ingest.simulator.events import Case, World
 from ingest.simulator.masters import Masters
+from ingest.simulator.movements import HANDHELD
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.purchasing import BillOnlyRequest
 from ingest.simulator.recalls import Recalls
 from ingest.simulator.records import Performed, PlannedCase
 from ingest.simulator.registration import Registration
 from ingest.simulator.scanning import Scanning
+from ingest.simulator.scans import Scan
 from ingest.simulator.scheduling import Scheduling
-from ingest.simulator.stock import HANDHELD, Scan, Stock
+from ingest.simulator.stock import Stock
 from ingest.simulator.suite import Suite
 
 SCHEDULE_AHEAD = 7

@@ -23,6 +23,7 @@ from ingest.simulator.accounts import (
     inventory_transaction_id,
     stable_number,
 )
+from ingest.simulator.amounts import cloud_parts
 from ingest.simulator.delivery import Row
 from ingest.simulator.desk import CHICAGO, Desk, at
 from ingest.simulator.documents import (
@@ -40,7 +41,6 @@ from ingest.simulator.events import ContractLine, InventoryRow, Item, Movement, 
 from ingest.simulator.former_suppliers import inactive_from
 from ingest.simulator.legacy import other_sides, static
 from ingest.simulator.receiving import Receiving
-from ingest.simulator.stock import cloud_parts
 from ingest.simulator.transfers import TransferLine, Transfers
 
 SYSTEM = "erp_fusion"
@@ -454,7 +454,7 @@ class CloudErp:
         world = self.desk.world
         rows: list[Row] = []
         for site in self._in_use():
-            for location_id, item_key, quantity in self.desk.stock.quantities(site.code):
+            for location_id, item_key, quantity in self.desk.stock.holdings.quantities(site.code):
                 item, location = world.items[item_key], world.locations[location_id]
                 if quantity == 0 or item.cloud_item_id is None or not location.erp_code:
                     continue
@@ -480,7 +480,7 @@ class CloudErp:
     def _valuation(self, d: date) -> list[Row]:
         rows: list[Row] = []
         for site in self._in_use():
-            for held in self.desk.stock.positions(site.code):
+            for held in self.desk.stock.holdings.positions(site.code):
                 item = self.desk.world.items[held.item_key]
                 if item.cloud_item_id is None or held.location_id is not None:
                     continue

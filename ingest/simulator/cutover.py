@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
+from ingest.simulator.amounts import exact_parts
 from ingest.simulator.desk import at
 from ingest.simulator.documents import ZERO, cents
 from ingest.simulator.events import InventoryRow, StockPosition, World
 from ingest.simulator.ledger import Ledger
 from ingest.simulator.purchasing import Purchasing
-from ingest.simulator.stock import CENTRE, Stock, exact_parts
+from ingest.simulator.stock import CENTRE, Stock
 
 LEGACY, CLOUD = "erp_lawson", "erp_fusion"
 BALANCE = "0000"
@@ -53,7 +54,7 @@ class Cutover:
     def _convert_stock(self, code: str, d: date) -> None:
         """E22 of the stock: rows that bring each legacy location to zero, and the same in the cloud."""
         line = 0
-        for position in self.stock.convert(code):
+        for position in self.stock.holdings.convert(code):
             for quantity, cost in exact_parts(position.quantity, position.value):
                 line += 1
                 self._convert_row(position, quantity, cost, line, d)

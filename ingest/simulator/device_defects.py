@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
+from ingest.simulator.amounts import money
 from ingest.simulator.chance import Chance
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.recalls import Recalls
 from ingest.simulator.records import Line, Performed
-from ingest.simulator.stock import money
 
 Wants = Callable[[str, bool, str], bool]
 Free = Callable[[Callable[[Line], bool]], Line | None]

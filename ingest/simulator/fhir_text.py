@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ingest.simulator.events import Item
-from ingest.simulator.stock import Lot
+from ingest.simulator.scans import Lot
 
 NEW_YORK = ZoneInfo("America/New_York")
 SERVER = "https://fhir.shs-east.example/r4"

@@ -174,14 +174,14 @@ class ItemMessages:
         home = self.stock.home(site.code, item)
         store = self.stock.location(site.code, "STR")
         for location in dict.fromkeys((store, home)):
-            is_here = self.stock.level(location.location_id, item.key) is not None or location.is_consigned
+            is_here = self.stock.holdings.level(location.location_id, item.key) is not None or location.is_consigned
             if location.erp_code is not None and is_here:
                 yield location
 
     def _ivt(self, site: Site, item: Item, location: Location, place: int) -> str:
         """IVT (HL7 v2.8 17.4.6)."""
         role = BY_ROLE["INV_ASSET"]
-        level = self.stock.level(location.location_id, item.key)
+        level = self.stock.holdings.level(location.location_id, item.key)
         is_core = level is not None and location.location_type == "OR_CORE"
         asset = role.cloud_account if site.erp == "erp_fusion" else str(role.legacy_account)
         fields: dict[int, Field] = {

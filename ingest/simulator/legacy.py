@@ -280,7 +280,7 @@ class LegacyErp:
         world = self.desk.world
         for site in self.sites:
             codes = {location_id: code for code, location_id, _, _ in self._places(site)}
-            held = self.desk.stock.quantities(site.code) if world.sites[site.code].erp == SYSTEM else ()
+            held = self.desk.stock.holdings.quantities(site.code) if world.sites[site.code].erp == SYSTEM else ()
             for location_id, item_key, _ in held:
                 item = world.items[item_key]
                 number = world.suppliers[item.supplier_id].lawson_no
@@ -444,13 +444,13 @@ class LegacyErp:
         rows: list[Row] = []
         for site in self.sites:
             codes = {location_id: code for code, location_id, _, _ in self._places(site)}
-            for held in stock.positions(site.code):
+            for held in stock.holdings.positions(site.code):
                 item = world.items[held.item_key]
                 if held.location_id not in codes or not item.legacy_no:
                     continue
                 place = (held.location_id, held.item_key)
                 quantity, value = waiting.get(place, (ZERO, ZERO))
-                level = stock.level(*place)
+                level = stock.holdings.level(*place)
                 last = self._issue_costs.get(place)
                 rows.append(
                     {

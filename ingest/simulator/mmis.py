@@ -21,7 +21,8 @@ from ingest.simulator.mmis_text import SYSTEM, Field, Trailer, table, transactio
 from ingest.simulator.price_files import MASTERS_SINCE
 
 if TYPE_CHECKING:
-    from ingest.simulator.stock import Scan, Stock
+    from ingest.simulator.scans import Scan
+    from ingest.simulator.stock import Stock
 
 ZERO = Decimal(0)
 FOUR_PLACES = Decimal("0.0001")
@@ -168,7 +169,7 @@ class Materials:
     def _cost(self, moved: Movement, factor: Decimal) -> Decimal:
         cost = moved.erp_unit_cost
         if cost is None and moved.owner == "OWNED" and self.world.locations[moved.location_id].is_asset:
-            cost = self.stock.average(moved.site, moved.location_id, moved.item_key)
+            cost = self.stock.holdings.average(moved.site, moved.location_id, moved.item_key)
         return ((cost or ZERO) * factor).quantize(FOUR_PLACES, rounding=ROUND_HALF_UP)
 
     def not_yet(self, shelf: Shelf, d: date) -> Decimal:
@@ -328,7 +329,7 @@ class Materials:
         value: dict[int, Decimal] = defaultdict(Decimal)
         averages: dict[int, Decimal] = {}
         for site in self._sites[database]:
-            for held in self.stock.positions(site.code):
+            for held in self.stock.holdings.positions(site.code):
                 if database == 2:
                     if held.location_id == f"{site.code}-STR" or held.item_key not in averages:
                         averages[held.item_key] = held.average
@@ -485,8 +486,8 @@ class Materials:
         for site in self._sites[database]:
             for location, item, owner, quantity in self.stock.shelves(site.code):
                 shelf = (location.location_id, self.stock.number(site.code, item), owner)
-                level = self.stock.level(location.location_id, item.key)
-                counted = self.stock.counted_at(location.location_id, item)
+                level = self.stock.holdings.level(location.location_id, item.key)
+                counted = self.stock.counts.counted_at(location.location_id, item)
                 yield {
                     "LOC_ID": location.mmis_id,
                     "LOC_IDB": database,

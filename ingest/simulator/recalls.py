@@ -63,7 +63,7 @@ class Recalls:
     def _shelves(self, site: str) -> list[Shelf]:
         return [
             shelf
-            for shelf in self.stock.every_shelf()
+            for shelf in self.stock.holdings.every_shelf()
             if shelf.location.site == site
             and shelf.location.is_perpetual
             and shelf.item.is_lot_tracked
@@ -170,10 +170,10 @@ class Recalls:
 
     def _pull(self, site: str, lot: str, d: date) -> None:
         """Take a recalled lot off every shelf of the site before the first case."""
-        for shelf in list(self.stock.every_shelf()):
+        for shelf in list(self.stock.holdings.every_shelf()):
             if shelf.location.site != site or not shelf.location.is_perpetual:
                 continue
             for held, quantity in list(shelf.lots.items()):
                 if held.lot == lot and quantity > 0:
                     at = self.stock.clock(site, d, 5, 5)
-                    self.stock.write_off(shelf, held, quantity, at, "RECALL_PULL", "RCL")
+                    self.stock.counts.write_off(shelf, held, quantity, at, "RECALL_PULL", "RCL")

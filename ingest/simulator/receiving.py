@@ -11,10 +11,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ingest.simulator.accounts import next_business_day
+from ingest.simulator.amounts import cloud_parts
 from ingest.simulator.desk import CHICAGO, Desk, at
 from ingest.simulator.documents import Order, OrderLine, Receipt, cents
 from ingest.simulator.events import Movement
-from ingest.simulator.stock import cloud_parts
 
 NO_DEPARTMENT = "0000"
 LATE_RELEASE = "Q92"

@@ -13,7 +13,7 @@ from decimal import Decimal
 from ingest.simulator.assortment import Procedure
 from ingest.simulator.charge_records import Account
 from ingest.simulator.events import Case, Item, Location
-from ingest.simulator.stock import Lot, Scan
+from ingest.simulator.scans import Lot, Scan
 
 ZERO = Decimal(0)
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from ingest.simulator.amounts import CENT, money
 from ingest.simulator.census import Census, ClaimLine, Settlement
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charge_records import Account
@@ -37,7 +38,6 @@ from ingest.simulator.remit_text import (
     Service,
     interchange,
 )
-from ingest.simulator.stock import CENT, money
 
 BILLED = 3  # bill status of an account that waits for its payment
 # From the bill to a denial; the claim is paid 14 days after discharge at the earliest, billed 8 at the latest.

@@ -16,8 +16,8 @@ from ingest.simulator.chance import Stream
 from ingest.simulator.delivery import CHICAGO
 from ingest.simulator.events import Item, Location
 from ingest.simulator.records import Line, Performed, PlannedCase
+from ingest.simulator.scans import Scan
 from ingest.simulator.scheduling import OWN_LOG_NUMBERS
-from ingest.simulator.stock import Scan
 from ingest.simulator.suite import Suite
 
 ZERO = Decimal(0)

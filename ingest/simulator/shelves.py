@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from ingest.simulator.chance import Stream
 from ingest.simulator.delivery import CHICAGO, Row
 from ingest.simulator.events import Item, Location, Movement, ShelfLot, ShelfStatus
+from ingest.simulator.scans import NO_LOT, Lot
 
 if TYPE_CHECKING:
-    from ingest.simulator.stock import Lot, Stock
+    from ingest.simulator.stock import Stock
 
 ZERO = Decimal(0)
 IN_USE = timedelta(days=30)
@@ -138,7 +139,7 @@ class Shelves:
             stream = self.chance.stream("empty shelves", site.code, d)
             shelves = [
                 shelf
-                for shelf in self.stock.every_shelf()
+                for shelf in self.stock.holdings.every_shelf()
                 if shelf.location.site == site.code and self._may_run_out(shelf)
             ]
             used = [shelf for shelf in shelves if self.is_in_use(shelf, d)]
@@ -159,14 +160,14 @@ class Shelves:
             and not item.pou_alias_nos
             and shelf.balance > 0
             and shelf.place not in self._ran_out
-            and self.stock.level(location.location_id, item.key) is not None
+            and self.stock.holdings.level(location.location_id, item.key) is not None
         )
 
     def _run_out(self, shelf: Shelf, d: date, stream: Stream, is_near_miss: bool) -> None:
         """A count finds the shelf empty, and for some days nobody refills it."""
         location, item = shelf.location, shelf.item
         at = self.stock.clock(location.site, d, 21, 35)
-        self.stock.adjust(location.site, location.location_id, item, -shelf.balance, at, "CNT")
+        self.stock.counts.adjust(location.site, location.location_id, item, -shelf.balance, at, "CNT")
         self._ran_out.add(shelf.place)
         self._empty[shelf.place] = d + timedelta(days=stream.integer(2, 5))
         if is_near_miss:
@@ -179,7 +180,7 @@ class Shelves:
         store = self.stock.location(site, "STR")
         shelves = [
             shelf
-            for shelf in self.stock.every_shelf()
+            for shelf in self.stock.holdings.every_shelf()
             if shelf.location is store and shelf.item.home in ("ORC", "CTH") and 0 < shelf.balance < 60
         ]
         if not shelves or not self.plan.wants("STK-02", False, site, d, "transferred out"):
@@ -223,13 +224,13 @@ class Shelves:
 
     def take_expired(self, d: date) -> None:
         """On the evening of its last day a lot leaves the shelf."""
-        for shelf in self.stock.every_shelf():
+        for shelf in self.stock.holdings.every_shelf():
             if not shelf.item.is_lot_tracked:
                 continue
             for lot, quantity in list(shelf.lots.items()):
                 if lot.expiry is not None and lot.expiry <= d and quantity > 0:
                     at = self.stock.clock(shelf.location.site, d, 20, 15)
-                    self.stock.write_off(shelf, lot, quantity, at, "EXPIRED", "EXP")
+                    self.stock.counts.write_off(shelf, lot, quantity, at, "EXPIRED", "EXP")
 
     # ------------------------------------------------------------------------------------------------------- UI-06
 
@@ -277,14 +278,14 @@ class Shelves:
         """The balances of the evening of `d`; an empty shelf that is managed shows as zero."""
         rows: list[Row] = []
         status: dict[tuple[str, str], list[tuple[Shelf, Decimal]]] = {}
-        for shelf in self.stock.every_shelf():
+        for shelf in self.stock.holdings.every_shelf():
             location = shelf.location
             if not location.is_perpetual or location.mmis_no is not None:
                 continue
-            level = self.stock.level(location.location_id, shelf.item.key)
+            level = self.stock.holdings.level(location.location_id, shelf.item.key)
             lots = dict(shelf.lots)
             if not lots and level is not None:
-                lots = {self.stock.no_lot: ZERO}
+                lots = {NO_LOT: ZERO}
             for lot, quantity in lots.items():
                 if not shelf.item.is_lot_tracked:
                     quantity -= self.not_yet(shelf.key, d)
@@ -296,10 +297,10 @@ class Shelves:
                 self._keep_lot(d, shelf, lot, ZERO)
         for key, entries in status.items():
             self._keep_status(d, key, entries)
-        for location, item, quantity in self.stock.false_balances:
+        for location, item, quantity in self.stock.counts.false_balances:
             if location.mmis_no is None:
                 shelf = Shelf(location, item, item.pou_no or "", "OWNED", {})
-                rows.append({**self._row(d, shelf, self.stock.no_lot, quantity), "reorder_point_each": None})
+                rows.append({**self._row(d, shelf, NO_LOT, quantity), "reorder_point_each": None})
         return rows
 
     def _gone(self, shelf: Shelf, lots: dict[Lot, Decimal]) -> list[tuple[str, str, str, Lot]]:
@@ -345,12 +346,12 @@ class Shelves:
         return self.stock.on_order(shelf.location.location_id, shelf.item.key)
 
     def _reorder(self, shelf: Shelf) -> Decimal | None:
-        level = self.stock.level(shelf.location.location_id, shelf.item.key)
+        level = self.stock.holdings.level(shelf.location.location_id, shelf.item.key)
         return level.reorder if level is not None and self.is_reordered(shelf.location, shelf.item) else None
 
     def _row(self, d: date, shelf: Shelf, lot: Lot, quantity: Decimal) -> Row:
         location, item = shelf.location, shelf.item
-        level = self.stock.level(location.location_id, item.key)
+        level = self.stock.holdings.level(location.location_id, item.key)
         return {
             "snapshot_date": d,
             "site": self.world.sites[location.site].pou_site,
@@ -363,11 +364,11 @@ class Shelves:
             "qty_each": quantity,
             "allocated_each": ZERO,
             "on_order_each": self._on_order(shelf),
-            "unit_cost": self.stock.night_cost(location, item) if shelf.owner == "OWNED" else None,
+            "unit_cost": self.stock.holdings.night_cost(location, item) if shelf.owner == "OWNED" else None,
             "par_each": level.maximum if level else None,
             "reorder_point_each": self._reorder(shelf),
             "max_each": level.maximum if level else None,
-            "last_counted_at": self.stock.counted_at(location.location_id, item)
+            "last_counted_at": self.stock.counts.counted_at(location.location_id, item)
             if shelf.number == item.pou_no
             else None,
         }

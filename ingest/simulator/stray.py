@@ -162,7 +162,7 @@ class StrayDocuments:
         document = f"{site.company}-{place}-IC-IS-{d:%y%m%d}-0-{line}"
         moment = at(d, 23, 15)
         amount = movement.erp_amount or Decimal(0)
-        desk.stock.book_out(movement)
+        desk.stock.holdings.book_out(movement)
         world.inventory_rows.append(
             InventoryRow(
                 erp=LEGACY,

@@ -143,7 +143,7 @@ class Transfers:
     def _ship(self, line: TransferLine, moment: datetime) -> None:
         """E15; what the centre does not have waits for another day."""
         stock = self.desk.stock
-        if stock.balance(f"{CENTRE}-WHS", stock.number(CENTRE, line.item)) < line.ordered:
+        if stock.holdings.balance(f"{CENTRE}-WHS", stock.number(CENTRE, line.item)) < line.ordered:
             self._waiting.append(line)
             return
         movement = stock.ship(line.item, line.ordered, moment, line.number, line.line, line.destination.location_id)

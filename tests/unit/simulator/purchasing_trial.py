@@ -16,7 +16,8 @@ from ingest.simulator.ledger import Ledger
 from ingest.simulator.masters import build_masters
 from ingest.simulator.plan import DefectPlan
 from ingest.simulator.purchasing import BillOnlyRequest, Purchasing
-from ingest.simulator.stock import Scan, Stock
+from ingest.simulator.scans import Scan
+from ingest.simulator.stock import Stock
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -74,7 +75,7 @@ def use_at_random(world: World, stock: Stock, purchasing: Purchasing, chance: Ch
     """Issue stock to cases and ask for implants."""
     for site in world.sites.values():
         stream = chance.stream("made-up clinic", site.code, d)
-        held = [(place, key) for place, key, quantity in stock.quantities(site.code) if quantity > 4]
+        held = [(place, key) for place, key, quantity in stock.holdings.quantities(site.code) if quantity > 4]
         for number in range(3):
             case = f"4{d:%y%j}{site.code[1]}{number}"
             moment = datetime(d.year, d.month, d.day, 9 + number, 12, tzinfo=CHICAGO)

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from ingest.simulator import build_world
+from ingest.simulator.amounts import exact_parts, money
 from ingest.simulator.delivery import CHICAGO
 from ingest.simulator.events import World
 from ingest.simulator.oracle import Finding, evaluate
-from ingest.simulator.stock import Scan, exact_parts, money
+from ingest.simulator.scans import Scan
 from tests.unit.simulator.clinical_world import delivered
 from tests.unit.simulator.cutover_ledgers import Ledgers, accrued, cents, day_of, latest, number, payable
 from tests.unit.simulator.purchasing_trial import run_trial
@@ -454,7 +455,7 @@ def test_what_the_legacy_erp_was_not_told_before_the_day_comes_over_with_the_sto
     trial = run_trial(tmp_path, days=2, scale=0.004, sites=("H3",), start=date(2026, 3, 30))
     world, stock = trial.world, trial.stock
     world.cutovers["H3"] = FIRST["H3"]
-    held = next(held for held in stock.positions("H3") if held.quantity > 5 and held.location_id == "H3-ORC")
+    held = next(held for held in stock.holdings.positions("H3") if held.quantity > 5 and held.location_id == "H3-ORC")
     item = world.items[held.item_key]
     night = datetime.combine(date(2026, 3, 31), time(23, 58), CHICAGO)
     morning = datetime.combine(FIRST["H3"], time(0, 3), CHICAGO)
@@ -462,9 +463,11 @@ def test_what_the_legacy_erp_was_not_told_before_the_day_comes_over_with_the_sto
     issued = stock.use(scan, with_scan_row=False)
     assert issued.erp == "erp_fusion"
     world.sites["H3"] = world.site_in("H3", "erp_fusion")
-    booked = {(entry.location_id, entry.item_key): entry for entry in stock.convert("H3")}
+    booked = {(entry.location_id, entry.item_key): entry for entry in stock.holdings.convert("H3")}
     assert booked["H3-ORC", item.key].quantity == held.quantity
     assert booked["H3-ORC", item.key].value == held.value
-    left = next(entry for entry in stock.positions("H3") if entry.location_id is None and entry.item_key == item.key)
+    left = next(
+        entry for entry in stock.holdings.positions("H3") if entry.location_id is None and entry.item_key == item.key
+    )
     converted = sum(entry.value for (_, key), entry in booked.items() if key == item.key)
     assert left.value == converted - (issued.erp_amount or 0)

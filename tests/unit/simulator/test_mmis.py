@@ -22,7 +22,8 @@ from ingest.simulator.mmis_text import layout, signed
 from ingest.simulator.oracle import evaluate
 from ingest.simulator.oracle.view import View
 from ingest.simulator.plan import DefectPlan
-from ingest.simulator.stock import Scan, Stock
+from ingest.simulator.scans import Scan
+from ingest.simulator.stock import Stock
 
 START, DAYS, SCALE = date(2026, 2, 2), 28, 0.02
 SITES = ("CDC", "H1", "H6", "H7", "H8")
@@ -333,11 +334,11 @@ def east(tmp_path: Path) -> Stock:
 def test_usage_of_the_acquired_hospital_waits_for_the_morning_and_names_no_case(east: Stock) -> None:
     item = next(entry for entry in east.world.items.values() if entry.home == "CTH" and east.is_carried("H8", entry))
     scan = Scan("H8", "H8-CTH", item, Decimal(2), east.clock("H8", START, 9), case_typed="E-2026-000001")
-    before = east.balance("H8-CTH", east.number("H8", item))
+    before = east.holdings.balance("H8-CTH", east.number("H8", item))
     assert east.use(scan) is None
     assert east.use(scan, is_wasted=True) is None
     assert east.give_back(scan) is None
-    assert east.balance("H8-CTH", east.number("H8", item)) == before
+    assert east.holdings.balance("H8-CTH", east.number("H8", item)) == before
     east.morning(START + timedelta(days=1))
     moved = [movement for movement in east.world.movements if movement.item_key == item.key]
     assert [movement.txn_type for movement in moved if movement.location_id == "H8-CTH"][-3:] == [
@@ -345,7 +346,7 @@ def test_usage_of_the_acquired_hospital_waits_for_the_morning_and_names_no_case(
         "WASTE",
         "RETURN",
     ]
-    assert east.balance("H8-CTH", east.number("H8", item)) == before - 2
+    assert east.holdings.balance("H8-CTH", east.number("H8", item)) == before - 2
     for movement in moved:
         assert movement.case_typed is None
         assert movement.happened_at.date() == START

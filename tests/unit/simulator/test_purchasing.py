@@ -95,7 +95,7 @@ def test_stock_value_of_record_is_the_inventory_account(sound: Trial) -> None:
     world = sound.world
     for site in world.sites:
         opening = sum((position.value for position in world.opening_stock if position.site == site), ZERO)
-        value = sum((position.value for position in sound.stock.positions(site)), ZERO)
+        value = sum((position.value for position in sound.stock.holdings.positions(site)), ZERO)
         pending = sum(
             (
                 posting.amount if posting.debit_role == "INV_ASSET" else -posting.amount

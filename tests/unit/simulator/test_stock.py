@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ingest.simulator.amounts import money
 from ingest.simulator.chance import Chance
 from ingest.simulator.delivery import CHICAGO, Outbox
 from ingest.simulator.events import Item, World
 from ingest.simulator.masters import build_masters
 from ingest.simulator.plan import DefectPlan
-from ingest.simulator.stock import Scan, Stock, money
+from ingest.simulator.scans import Scan
+from ingest.simulator.stock import Stock
 from tests.unit.simulator.clinical_world import small_world
 
 START = date(2026, 2, 2)
@@ -42,7 +44,9 @@ def shelf_item(stock: Stock) -> Item:
 
 def position(stock: Stock, site: str, location: str | None, item: Item):
     return next(
-        entry for entry in stock.positions(site) if entry.item_key == item.key and entry.location_id in (location, None)
+        entry
+        for entry in stock.holdings.positions(site)
+        if entry.item_key == item.key and entry.location_id in (location, None)
     )
 
 
@@ -59,8 +63,8 @@ def test_a_receipt_moves_the_average_by_quantity_and_value(stock: Stock) -> None
 def test_the_cloud_values_an_item_once_for_the_whole_organisation(stock: Stock) -> None:
     item = shelf_item(stock)
     stock.receive("H1", "H1-STR", item, Decimal(10), item.price_each * 2, AT, "R1", "SP1")
-    assert stock.average("H1", "H1-STR", item.key) == stock.average("H1", "H1-ORC", item.key)
-    assert stock.average("H5", "H5-STR", item.key) == item.price_each
+    assert stock.holdings.average("H1", "H1-STR", item.key) == stock.holdings.average("H1", "H1-ORC", item.key)
+    assert stock.holdings.average("H5", "H5-STR", item.key) == item.price_each
 
 
 def test_a_receipt_onto_a_negative_balance_keeps_the_old_average(stock: Stock) -> None:
