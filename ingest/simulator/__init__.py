@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SimulationReport", "build_world", "simulate"]
 
 DEFAULT_SITES = ("H1", "H5")
+DAYS_IN_MEMORY = 10  # events of these last days are kept, older ones wait on disk for the oracle
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,7 @@ def build_world(
     purchasing.opening(eve)
     ledger.opening()
     messages.opening()
+    sizes: list[list[int]] = []
     for number in range(days + 1):
         d = eve + timedelta(days=number)
         if number:
@@ -235,6 +237,9 @@ def build_world(
         ledger.close_day(d)
         stock.close_day(d)
         outbox.close_day(d)
+        sizes.append(world.sizes())
+        if len(sizes) > DAYS_IN_MEMORY:
+            world.put_aside(sizes.pop(0), out)
         if number and progress is not None:
             progress(d, number, days)
     return world, outbox.rows_written, outbox.bytes_written

@@ -388,6 +388,7 @@ class Bedside:
         recorded = line.recorded_lot or line.lot
         return UsageLine(
             usage_id=identity,
+            site=performed.case.site,
             log_id=performed.case.log_id,
             record="implant" if device is not None else "delivery",
             action="wasted" if is_wasted else "used",

@@ -247,6 +247,7 @@ class Charging:
             InFlightCharge(
                 station=station,
                 record_id=record_id,
+                site=request.site,
                 account=request.account,
                 log_id=request.log_id if named else None,
                 supply_id=request.supply_id if named else None,
@@ -804,7 +805,7 @@ class Charging:
     def _emit_claim_code(self, account: Account, credit: Decimal, d: date, at: datetime) -> None:
         codes: tuple[tuple[str, str, Decimal | None], ...] = (("VALUE", "FD", credit), ("CONDITION", "49", None))
         for kind, code, amount in codes:
-            self.world.claim_codes.append(ClaimCode(account.account, kind, code, amount, at))
+            self.world.claim_codes.append(ClaimCode(account.site, account.account, kind, code, amount, at))
             self.rows.claim_code(account.account, kind, code, amount, d, at)
 
     # ----------------------------------------------------------------------------------------------------- snapshots

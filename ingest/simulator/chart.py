@@ -446,7 +446,7 @@ class Chart:
             sums[kinds[1]] += money(line.wasted * cost)
         sums = control_totals(performed, sums, self.plan, self.chance)
         for number, (kind, amount) in enumerate(sums.items(), start=1):
-            self.world.case_costs.append(CaseCost(performed.case.log_id, kind, amount, at))
+            self.world.case_costs.append(CaseCost(performed.case.site, performed.case.log_id, kind, amount, at))
             self.outbox.emit(
                 "ehr",
                 "OR_LOG_COSTS_CHARGES",

@@ -320,6 +320,7 @@ class Desk:
             self.world.invoice_lines.append(
                 InvoiceLine(
                     erp=erp,
+                    site=invoice.site.code,
                     invoice_key=invoice.events_key,
                     line=billed.line,
                     line_type=billed.line_type,

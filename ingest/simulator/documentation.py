@@ -200,6 +200,7 @@ class Documentation:
         lot = None if recorded.lot is None else self._recorded_lot_number(line, recorded.lot)
         return UsageLine(
             usage_id=line.usage_id,
+            site=performed.case.site,
             log_id=performed.case.log_id,
             record=line.kind,
             action=action,

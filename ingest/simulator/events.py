@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
+
+from ingest.simulator.event_log import EventLog, SitePart
 
 if TYPE_CHECKING:
     import polars as pl
@@ -324,6 +327,7 @@ class UsageLine:
     """One documented line of a case, as the EHR holds it in its last version."""
 
     usage_id: str  # PKLST:<pick list>:<line>, IMPL:<record id>, RES:<finding>:<line>; id of a SupplyDelivery
+    site: str
     log_id: str
     record: str  # pick_list, implant, procedural; delivery
     action: str  # used, wasted, explanted, adjusted (pick list lines carry used and wasted in one event, action 'used')
@@ -357,6 +361,7 @@ class UsageLine:
 class CaseCost:
     """A control total of a log (OR_LOG_COSTS_CHARGES): 1 supply used, 2 supply wasted, 3 implant used, 4 wasted."""
 
+    site: str
     log_id: str
     cost_type: int
     amount: Decimal
@@ -540,6 +545,7 @@ class ChargeTransaction:
 class ClaimCode:
     """A value or condition code on an account's final claim (hb.CLAIM_CODES)."""
 
+    site: str
     account: str
     code_type: str  # VALUE, CONDITION
     code: str
@@ -553,6 +559,7 @@ class InFlightCharge:
 
     station: str  # router (CLARITY_UCL stage 1-2), review (PRE_AR_CHG status 3), pre_ar (HSP_PRE_AR_TX)
     record_id: str
+    site: str
     account: str
     log_id: str | None
     supply_id: str | None
@@ -683,6 +690,7 @@ class InvoiceLine:
     """One item, freight or tax line of an invoice."""
 
     erp: str
+    site: str
     invoice_key: str
     line: int  # as entity keys write it
     line_type: str  # item, freight, tax
@@ -899,38 +907,55 @@ class World:
     charge_prices: list[ChargePrice] = field(default_factory=list)
     costs: list[CostVersion] = field(default_factory=list)
     package_factors: list[PackageFactor] = field(default_factory=list)
-    cases: list[Case] = field(default_factory=list)
-    usage: list[UsageLine] = field(default_factory=list)
-    movements: list[Movement] = field(default_factory=list)
+    cases: EventLog[Case] = field(default_factory=EventLog)
+    usage: EventLog[UsageLine] = field(default_factory=EventLog)
+    movements: EventLog[Movement] = field(default_factory=EventLog)
     opening_stock: list[StockPosition] = field(default_factory=list)  # owned stock on the evening before the first day
-    on_hand: list[OnHand] = field(default_factory=list)
-    case_costs: list[CaseCost] = field(default_factory=list)
+    on_hand: EventLog[OnHand] = field(default_factory=EventLog)
+    case_costs: EventLog[CaseCost] = field(default_factory=EventLog)
     recalls: list[Recall] = field(default_factory=list)
-    shelf_lots: list[ShelfLot] = field(default_factory=list)
-    shelf_statuses: list[ShelfStatus] = field(default_factory=list)
-    charges: list[ChargeTransaction] = field(default_factory=list)
-    claim_codes: list[ClaimCode] = field(default_factory=list)
-    in_flight: list[InFlightCharge] = field(default_factory=list)
-    accounts: list[AccountState] = field(default_factory=list)
-    po_lines: list[PoLine] = field(default_factory=list)
-    requisitions: list[RequisitionState] = field(default_factory=list)
-    receipts: list[ReceiptLine] = field(default_factory=list)
-    invoices: list[Invoice] = field(default_factory=list)
-    invoice_lines: list[InvoiceLine] = field(default_factory=list)
-    payments: list[Payment] = field(default_factory=list)
-    acknowledgements: list[Acknowledgement] = field(default_factory=list)
-    ship_notices: list[ShipNotice] = field(default_factory=list)
-    supplier_bills: list[SupplierBill] = field(default_factory=list)
-    postings: list[Posting] = field(default_factory=list)
-    journal_lines: list[JournalLine] = field(default_factory=list)
-    balances: list[AccountBalance] = field(default_factory=list)
-    inventory_rows: list[InventoryRow] = field(default_factory=list)
+    shelf_lots: EventLog[ShelfLot] = field(default_factory=EventLog)
+    shelf_statuses: EventLog[ShelfStatus] = field(default_factory=EventLog)
+    charges: EventLog[ChargeTransaction] = field(default_factory=EventLog)
+    claim_codes: EventLog[ClaimCode] = field(default_factory=EventLog)
+    in_flight: EventLog[InFlightCharge] = field(default_factory=EventLog)
+    accounts: EventLog[AccountState] = field(default_factory=EventLog)
+    po_lines: EventLog[PoLine] = field(default_factory=EventLog)
+    requisitions: EventLog[RequisitionState] = field(default_factory=EventLog)
+    receipts: EventLog[ReceiptLine] = field(default_factory=EventLog)
+    invoices: EventLog[Invoice] = field(default_factory=EventLog)
+    invoice_lines: EventLog[InvoiceLine] = field(default_factory=EventLog)
+    payments: EventLog[Payment] = field(default_factory=EventLog)
+    acknowledgements: EventLog[Acknowledgement] = field(default_factory=EventLog)
+    ship_notices: EventLog[ShipNotice] = field(default_factory=EventLog)
+    supplier_bills: EventLog[SupplierBill] = field(default_factory=EventLog)
+    postings: EventLog[Posting] = field(default_factory=EventLog)
+    journal_lines: EventLog[JournalLine] = field(default_factory=EventLog)
+    balances: EventLog[AccountBalance] = field(default_factory=EventLog)
+    inventory_rows: EventLog[InventoryRow] = field(default_factory=EventLog)
     files: list[DeliveredFile] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
     reference: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # ref extract -> rows, as delivered
     cutovers: dict[str, date] = field(default_factory=dict)  # site -> first day in the cloud, up to the world's end
     late_reference: list[tuple[date, str, dict[str, str]]] = field(default_factory=list)  # folder, ref extract, row
     stock_documents: dict[str, str] = field(default_factory=dict)  # txn_id -> ICTRANS key, where posting falls behind
+
+    def _logs(self) -> dict[str, EventLog[Any]]:
+        return {name: log for name, log in vars(self).items() if isinstance(log, EventLog)}
+
+    def sizes(self) -> list[int]:
+        """Number of events in every log, as `put_aside` takes them."""
+        return [len(log) for log in self._logs().values()]
+
+    def put_aside(self, sizes: list[int], directory: Path) -> None:
+        """Leave events that were there when the logs had these sizes to files in a directory; memory keeps the rest."""
+        for log, size in zip(self._logs().values(), sizes, strict=True):
+            log.put_aside(size, directory)
+
+    def part(self, site: str) -> World:
+        """The world with the events of one site; masters, files and reference rows are those of all."""
+        parts: dict[str, Any] = {name: SitePart(log, site) for name, log in self._logs().items()}
+        return replace(self, **parts)
 
     def items_by_supply_id(self) -> dict[str, Item]:
         """EHR supply id -> item."""

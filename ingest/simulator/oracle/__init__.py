@@ -16,7 +16,7 @@ from ingest.simulator.oracle.batches import Batches
 from ingest.simulator.oracle.bill_only import BillOnlyRules
 from ingest.simulator.oracle.case_costs import CaseCostRules
 from ingest.simulator.oracle.charge_audit import ChargeAudit
-from ingest.simulator.oracle.charges import ChargeRules
+from ingest.simulator.oracle.charges import Accounts, ChargeRules
 from ingest.simulator.oracle.contract_prices import ContractRules
 from ingest.simulator.oracle.control_accounts import ControlAccountRules
 from ingest.simulator.oracle.conversions import ConversionRules
@@ -72,35 +72,13 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     until = world.end if until is None else until
     view = View(world, until)
     book = Book(world.start, until)
-    UsageRules(view, book).judge()
-    charges = ChargeRules(view, book)
-    charges.judge()
-    ChargeAudit(view, book, charges).judge()
-    orders = OrderRules(view, book)
-    orders.judge()
-    ContractRules(view, book, orders.lines).judge()
-    BillOnlyRules(view, book, orders).judge()
-    payables = PayableRules(view, book)
-    payables.judge()
-    OrderLineRules(view, book, payables).judge()
-    InvoiceRules(view, book, payables).judge()
-    SupplierDocumentRules(view, book, payables).judge()
-    MigrationRules(view, book, payables).judge()
-    batches = Batches(view, book)
-    batches.judge()
-    ControlAccountRules(view, book, payables, batches).judge()
-    JournalRules(view, book).judge()
-    CutOffRules(view, book).judge()
+    for site in world.sites:
+        _judge_care(view.part(site), book)
+        _judge_shelves(view.part(site), book)
+        _judge_ledger(view.part(site), book)
+    _judge_purchasing(view, book)
+    _judge_items(view, book)
     TransferRules(view, book).judge()
-    amounts = ItemAmounts(view)
-    MasterDataRules(view, book, amounts).judge()
-    IdentifierRules(view, book, amounts).judge()
-    ConversionRules(view, book, amounts).judge()
-    ItemLifeRules(view, book, amounts).judge()
-    StockRules(view, book).judge()
-    CaseCostRules(view, book).judge()
-    DeviceRules(view, book).judge()
-    CreditRules(view, book, charges, orders).judge()
     FeedRules(world, book).judge()
     ArrivalRules(view, book).judge()
     for planted in world.planted:
@@ -108,6 +86,54 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
             site = "SYS" if planted.rule_id.startswith(("INT", "MDM")) else planted.site
             book.spare(Entity(planted.rule_id, site, planted.entity_key), until, planted.reason)
     return book.findings()
+
+
+def _judge_care(view: View, book: Book) -> None:
+    """Cases of a site: what was used, issued and charged."""
+    UsageRules(view, book).judge()
+    charges = ChargeRules(view, book)
+    charges.judge()
+    ChargeAudit(view, book, charges).judge()
+    CaseCostRules(view, book).judge()
+
+
+def _judge_shelves(view: View, book: Book) -> None:
+    """Stock of a site, and the devices that were taken from it."""
+    StockRules(view, book).judge()
+    DeviceRules(view, book).judge()
+
+
+def _judge_ledger(view: View, book: Book) -> None:
+    """Books of a site."""
+    batches = Batches(view, book)
+    batches.judge()
+    ControlAccountRules(view, book, PayableRules(view, book), batches).judge()
+    JournalRules(view, book).judge()
+    CutOffRules(view, book).judge()
+
+
+def _judge_purchasing(view: View, book: Book) -> None:
+    """Orders and invoices: a lot is looked for, and an invoice repeated, across sites."""
+    orders = OrderRules(view, book)
+    orders.judge()
+    ContractRules(view, book, orders.lines).judge()
+    BillOnlyRules(view, book, orders).judge()
+    CreditRules(view, book, Accounts(view), orders).judge()
+    payables = PayableRules(view, book)
+    payables.judge()
+    OrderLineRules(view, book, payables).judge()
+    InvoiceRules(view, book, payables).judge()
+    SupplierDocumentRules(view, book, payables).judge()
+    MigrationRules(view, book, payables).judge()
+
+
+def _judge_items(view: View, book: Book) -> None:
+    """Master data, which all sites share."""
+    amounts = ItemAmounts(view)
+    MasterDataRules(view, book, amounts).judge()
+    IdentifierRules(view, book, amounts).judge()
+    ConversionRules(view, book, amounts).judge()
+    ItemLifeRules(view, book, amounts).judge()
 
 
 def write_answer_key(world: World, out: Path, until: date | None = None) -> list[Finding]:

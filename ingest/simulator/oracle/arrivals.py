@@ -129,7 +129,7 @@ class ArrivalRules:
             if file.system == "edi":
                 sender, _, number = file.name.removesuffix(".gz").removesuffix(".edi").rpartition("_")
                 sources[sender.strip()].append(Number(int(number), file.folder_date, feed_of(file)))
-        for known, movement in self._view.movements:
+        for known, movement in self._view.movements():
             if self._view.world.sites[movement.site].stock_system == "pou":
                 device, _, number = movement.txn_id.rpartition("-")
                 sources[device].append(Number(int(number), known, "pou.txn"))

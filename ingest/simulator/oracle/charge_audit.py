@@ -53,13 +53,9 @@ class ChargeAudit:
             log_ids = {row.log_id for versions in rows for _, row in versions.rows if row.log_id}
             for log_id in log_ids & self._view.cases.keys():
                 dates.update(self._view.cases[log_id].dates())
-                dates.update(self._account_dates(self._view.cases[log_id].rows[-1][1].account))
-            dates.update(self._account_dates(rows[0].rows[-1][1].account))
+                dates.update(self._charges.accounts.dates(self._view.cases[log_id].rows[-1][1].account))
+            dates.update(self._charges.accounts.dates(rows[0].rows[-1][1].account))
             self._book.follow(dates, partial(self._judge_chain, root, rows))
-
-    def _account_dates(self, account: str) -> set[date]:
-        states = self._charges.states.get(account)
-        return set(states.dates()) if states else set()
 
     def _judge_chain(self, root: str, rows: Rows, as_of: date, docket: Docket) -> None:
         known = [row for row in (versions.at(as_of) for versions in rows) if row is not None]
@@ -82,7 +78,7 @@ class ChargeAudit:
         row = chain.current
         if not (row.supply_id or row.implant_id or is_supply(row.revenue_code)):
             return
-        state = self._charges.state(row.account, as_of)
+        state = self._charges.accounts.state(row.account, as_of)
         base_class = state.base_class if state is not None else row.base_class
         last = first.service_date + timedelta(days=days_limit("late_charge_days", CLASSES[base_class]))
         key = f"charge={chain.root}"
@@ -163,7 +159,7 @@ class ChargeAudit:
         if case is None:
             return
         key = f"charge={chain.root}"
-        survivor = self._charges.survivor
+        survivor = self._charges.accounts.survivor
         if survivor(row.account, as_of) != survivor(case.account, as_of):
             docket.fire("UC-13", case.site, key, cents(chain.amount), row.post_date)
         elif any(other.account != row.account for other in chain.rows):

@@ -101,6 +101,36 @@ def policy_says(
     return None
 
 
+class Accounts:
+    """Hospital accounts of one view of the world, and what becomes of them."""
+
+    def __init__(self, view: View) -> None:
+        self._states: dict[str, Versions[AccountState]] = {}
+        for state in view.world.accounts:
+            known = view.deliveries.known_on("hb", state.known_at)
+            self._states.setdefault(state.account, Versions()).add(known, state)
+
+    def dates(self, account: str) -> set[date]:
+        """Dates on which a state of the account becomes known."""
+        states = self._states.get(account)
+        return set(states.dates()) if states else set()
+
+    def state(self, account: str, as_of: date) -> AccountState | None:
+        """An account as known on the date."""
+        states = self._states.get(account)
+        return states.at(as_of) if states else None
+
+    def survivor(self, account: str, as_of: date = date.max) -> str:
+        """The account that an account was combined into, over several steps."""
+        seen = {account}
+        while True:
+            state = self.state(account, as_of)
+            if state is None or not state.combined_into or state.combined_into in seen:
+                return account
+            account = state.combined_into
+            seen.add(account)
+
+
 class ChargeRules:
     """The rules of usage against charges over one view of the world."""
 
@@ -108,10 +138,7 @@ class ChargeRules:
         self._view = view
         self._book = book
         self._world = view.world
-        self.states: dict[str, Versions[AccountState]] = {}
-        for state in view.world.accounts:
-            known = view.deliveries.known_on("hb", state.known_at)
-            self.states.setdefault(state.account, Versions()).add(known, state)
+        self.accounts = Accounts(view)
         self.versions: dict[str, Versions[ChargeTransaction]] = {}
         for row in view.world.charges:
             if row.tx_type == CHARGE:
@@ -122,7 +149,7 @@ class ChargeRules:
         self._supplies = view.world.items_by_supply_id()
         self._policy = in_order(view.world.reference.get("CHARGEABILITY_POLICY", []))
         self._tagged: dict[str, list[tuple[date, Movement]]] = defaultdict(list)
-        for known, movement in view.movements:
+        for known, movement in view.movements():
             log = view.log_of_number(movement.case_typed) if movement.txn_type in (*ISSUES, "RETURN") else None
             if log:
                 self._tagged[log].append((known, movement))
@@ -138,8 +165,7 @@ class ChargeRules:
                 for _, case in self._view.cases[log_id].rows:
                     if case.posted_at:
                         dates.add(self._view.posting_date(case) + MATURITY)
-                    if case.account in self.states:
-                        dates.update(self.states[case.account].dates())
+                    dates |= self.accounts.dates(case.account)
                 dates.update(known for known, _ in self._tagged[log_id])
             for rows in account.charges:
                 dates.update(rows.dates())
@@ -154,34 +180,18 @@ class ChargeRules:
         for log_id, versions in self._view.cases.items():
             case = versions.rows[-1][1]
             if not case.is_test_patient:
-                account_of_log[log_id] = self.survivor(case.account)
+                account_of_log[log_id] = self.accounts.survivor(case.account)
                 accounts.setdefault(account_of_log[log_id], _Account()).logs.append(log_id)
         for row in self._charges.values():
             first = self._charges.get(self.root(row), row)
-            home = account_of_log.get(row.log_id or "") or self.survivor(first.account)
+            home = account_of_log.get(row.log_id or "") or self.accounts.survivor(first.account)
             if home in accounts:
                 accounts[home].charges.append(self.versions[row.tx_id])
         for charge in self._world.in_flight:
-            home = account_of_log.get(charge.log_id or "") or self.survivor(charge.account)
+            home = account_of_log.get(charge.log_id or "") or self.accounts.survivor(charge.account)
             if home in accounts:
                 accounts[home].in_flight.append(charge)
         return accounts
-
-    def survivor(self, account: str, as_of: date = date.max) -> str:
-        """The account that an account was combined into, over several steps."""
-        seen = {account}
-        while account in self.states:
-            state = self.states[account].at(as_of)
-            if state is None or not state.combined_into or state.combined_into in seen:
-                break
-            account = state.combined_into
-            seen.add(account)
-        return account
-
-    def state(self, account: str, as_of: date) -> AccountState | None:
-        """An account as known on the date."""
-        states = self.states.get(account)
-        return states.at(as_of) if states else None
 
     def root(self, row: ChargeTransaction) -> str:
         """Root of a charge row's chain."""
@@ -204,8 +214,7 @@ class ChargeRules:
 
     def _expected(self, case: Case, as_of: date) -> dict[str, _Expected]:
         expected: dict[str, _Expected] = defaultdict(_Expected)
-        versions = self.states.get(case.account)
-        state = versions.at(as_of) if versions else None
+        state = self.accounts.state(case.account, as_of)
         for line in self._view.lines(case.log_id, as_of):
             entry = expected[line.name]
             entry.lines.append(line)
@@ -459,7 +468,7 @@ class ChargeRules:
         for chain in chains:
             row = chain.current
             thing = row.implant_id or row.supply_id
-            alike[self.survivor(row.account), row.charge_code, row.service_date, thing].append(chain)
+            alike[self.accounts.survivor(row.account), row.charge_code, row.service_date, thing].append(chain)
         impact = ZERO
         for group in alike.values():
             excess = sum((self._each(chain, entry.item) for chain in group), ZERO) - Fraction(entry.used)

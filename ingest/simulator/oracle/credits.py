@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import partial
 
 from ingest.simulator.events import Case, ClaimCode, Invoice, InvoiceLine, PoLine
-from ingest.simulator.oracle.charges import ChargeRules
+from ingest.simulator.oracle.charges import Accounts
 from ingest.simulator.oracle.docket import Book, Docket
 from ingest.simulator.oracle.orders import OrderRules, codes_of, is_for, is_near, same_product
 from ingest.simulator.oracle.tolerance import cents
@@ -31,16 +31,16 @@ OrderLineKey = tuple[str, str, int]
 class CreditRules:
     """The rule of device credits over one view of the world."""
 
-    def __init__(self, view: View, book: Book, charges: ChargeRules, orders: OrderRules) -> None:
+    def __init__(self, view: View, book: Book, accounts: Accounts, orders: OrderRules) -> None:
         self._view = view
         self._book = book
-        self._charges = charges
+        self._accounts = accounts
         self._orders = orders
         self._codes: dict[str, list[tuple[date, ClaimCode]]] = defaultdict(list)
         for code in view.world.claim_codes:
             if (code.code_type, code.code) == DEVICE_CREDIT:
                 known = view.deliveries.known_on("hb", code.known_at)
-                self._codes[charges.survivor(code.account)].append((known, code))
+                self._codes[accounts.survivor(code.account)].append((known, code))
         self._memos = self._credit_memos()
 
     def _credit_memos(self) -> dict[OrderLineKey, list[Memo]]:
@@ -81,7 +81,7 @@ class CreditRules:
                 for versions, _ in self._memos[key]:
                     dates.update(versions.dates())
                     dates.update(memo.invoice_date + REPORTED_WITHIN for _, memo in versions.rows)
-            account = self._charges.survivor(self._view.cases[log_id].rows[-1][1].account)
+            account = self._accounts.survivor(self._view.cases[log_id].rows[-1][1].account)
             dates.update(known for known, _ in self._codes[account])
             self._book.follow(dates, partial(self._credits_of, log_id, credited))
 
@@ -129,7 +129,7 @@ class CreditRules:
                 docket.fire("UC-16", case.site, key, cents(amount), credited_on)
 
     def _is_reported(self, account: str, as_of: date) -> bool:
-        return any(known <= as_of for known, _ in self._codes[self._charges.survivor(account)])
+        return any(known <= as_of for known, _ in self._codes[self._accounts.survivor(account)])
 
     def _credit(
         self,

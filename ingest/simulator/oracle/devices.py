@@ -112,7 +112,7 @@ class DeviceRules:
     def judge(self) -> None:
         """Follow all rules to the end of the world."""
         scans: dict[str, list[tuple[date, Movement]]] = defaultdict(list)
-        for known, movement in self._view.movements:
+        for known, movement in self._view.movements():
             if movement.lot and movement.txn_type in ISSUES:
                 log = self._view.log_of_number(movement.case_typed)
                 if log:

@@ -39,7 +39,7 @@ class ItemAmounts:
             for supply in sorted({(line.system, line.supply_id) for line in lines if line.supply_id}):
                 self.logs[supply].append(log_id)
         self.movements: dict[tuple[str, str], list[tuple[date, Movement]]] = defaultdict(list)
-        for known, movement in view.movements:
+        for known, movement in view.movements():
             if movement.txn_type not in NO_MOVEMENT:
                 system = view.world.sites[movement.site].stock_system
                 self.movements[system, movement.pou_item_no].append((known, movement))

@@ -106,7 +106,7 @@ class ItemLifeRules:
 
     def _judge_inactive(self) -> None:
         moved: dict[tuple[str, int], list[tuple[date, Movement]]] = defaultdict(list)
-        for known, movement in self._view.movements:
+        for known, movement in self._view.movements():
             if movement.erp is not None and movement.event in ISSUED:
                 moved[movement.erp, movement.item_key].append((known, movement))
         received: dict[tuple[str, str, int], list[tuple[date, ReceiptLine]]] = defaultdict(list)

@@ -19,7 +19,7 @@ from ingest.simulator.oracle.calendar import DAY
 from ingest.simulator.oracle.docket import Book, Docket, Entity
 from ingest.simulator.oracle.tolerance import cents, limit
 from ingest.simulator.oracle.usage import ISSUES
-from ingest.simulator.oracle.view import Versions, View
+from ingest.simulator.oracle.view import IN, OUT, Versions, View
 
 NO_MOVEMENT = ("COUNT", "NULL_TXN")
 IN_USE = timedelta(days=30)
@@ -38,7 +38,7 @@ class StockRules:
         self._book = book
         self._world = view.world
         self._moves: dict[Place, Known] = defaultdict(list)
-        for known, movement in view.movements:
+        for known, movement in view.movements():
             if movement.txn_type != "NULL_TXN":
                 self._moves[movement.location_id, movement.pou_item_no].append((known, movement))
         self._lots: dict[Place, dict[tuple[str | None, str | None, str], list[ShelfLot]]] = defaultdict(
@@ -158,12 +158,12 @@ class StockRules:
     def _shipments(self) -> dict[tuple[str, int], list[tuple[date, date, Decimal]]]:
         """Transfers by destination: when the shipment and when its receipt is known, and how much is on the road."""
         received: dict[tuple[str | None, int | None], date] = {}
-        for known, movement in self._view.movements:
-            if movement.event == "E16":
+        for known, movement in self._view.transfers:
+            if movement.event == IN:
                 received[movement.ref_doc, movement.ref_line] = known
         found: dict[tuple[str, int], list[tuple[date, date, Decimal]]] = defaultdict(list)
-        for known, movement in self._view.movements:
-            if movement.event == "E15" and movement.to_location_id:
+        for known, movement in self._view.transfers:
+            if movement.event == OUT and movement.to_location_id:
                 until = received.get((movement.ref_doc, movement.ref_line), date.max)
                 found[movement.to_location_id, movement.item_key].append((known, until, -movement.quantity_each))
         return found

@@ -15,10 +15,9 @@ from ingest.simulator.events import Movement
 from ingest.simulator.oracle.calendar import local_date
 from ingest.simulator.oracle.docket import Book, Docket
 from ingest.simulator.oracle.tolerance import cents, is_beyond
-from ingest.simulator.oracle.view import View
+from ingest.simulator.oracle.view import OUT, View
 
 ON_THE_ROAD = timedelta(days=2)
-OUT, IN = "E15", "E16"
 
 
 @dataclass(slots=True)
@@ -35,8 +34,8 @@ class TransferRules:
     def __init__(self, view: View, book: Book) -> None:
         self._book = book
         self._lines: dict[tuple[str, int], Halves] = {}
-        for movement in view.world.movements:
-            if movement.event not in (OUT, IN) or movement.ref_doc is None or movement.ref_line is None:
+        for _, movement in view.transfers:
+            if movement.ref_doc is None or movement.ref_line is None:
                 continue
             erp = movement.erp or view.world.sites[movement.site].erp
             known = (view.deliveries.known_on(erp, movement.posted_at), movement)

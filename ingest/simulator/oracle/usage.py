@@ -54,13 +54,13 @@ class UsageRules:
         self._book = book
         self._world = view.world
         self._restocked: dict[tuple[str, str, str], date] = {}
-        for known, movement in view.movements:
+        self._issues: Known = []
+        for known, movement in view.movements():
             if movement.txn_type == "RESTOCK" and movement.ref_doc:
                 key = (movement.site, movement.ref_doc, movement.pou_item_no)
                 self._restocked[key] = min(known, self._restocked.get(key, known))
-        self._issues = [
-            (known, movement) for known, movement in view.movements if movement.txn_type in (*ISSUES, "RETURN")
-        ]
+            elif movement.txn_type in (*ISSUES, "RETURN"):
+                self._issues.append((known, movement))
 
     def judge(self) -> None:
         """Follow all four rules to the end of the world."""

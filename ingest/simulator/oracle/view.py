@@ -9,10 +9,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from ingest.simulator.events import Case, Item, Movement, ShelfLot, ShelfStatus, UsageLine, World
@@ -23,6 +25,7 @@ from ingest.simulator.oracle.tolerance import limit
 
 T = TypeVar("T")
 POSTED = (2, 5)
+OUT, IN = "E15", "E16"  # events of a transfer between sites
 PLACES = {"7010": "ORC", "7020": "CTH", "7030": "IRR"}
 
 
@@ -84,25 +87,51 @@ class View:
             world.reference.get("GUDID_IDENTIFIER", ()),
             limit("item_accept"),
         )
-        self.cases: dict[str, Versions[Case]] = {}
-        self.logs_by_case_no: dict[str, str] = {}
-        for case in world.cases:
-            known = self.deliveries.known_on("ehr", case.known_at)
-            self.cases.setdefault(case.log_id, Versions()).add(known, case)
-            self.logs_by_case_no[case.case_id] = case.log_id
-        self.usage: dict[str, dict[str, Versions[UsageLine]]] = defaultdict(dict)
-        for line in world.usage:
-            known = self.deliveries.known_on("ehr", line.known_at)
-            self.usage[line.log_id].setdefault(line.usage_id, Versions()).add(known, line)
         self._cut_short = {
             (file.folder_date, file.path.split("/")[2])
             for file in world.files
             if file.system == "mmis" and file.is_truncated
         }
-        self.movements: list[tuple[date, Movement]] = [
-            (self._movement_known(movement), movement) for movement in world.movements
-        ]
         self._lines: dict[tuple[str, tuple[int, ...]], list[Line]] = {}
+
+    def part(self, site: str) -> View:
+        """The view of one site's events; no case, account, journal or order is of two sites, a transfer is."""
+        part = copy(self)
+        part.transfers = self.transfers
+        part.world = self.world.part(site)
+        part._lines = {}
+        for name in ("cases", "logs_by_case_no", "usage"):
+            part.__dict__.pop(name, None)
+        return part
+
+    # ------------------------------------------------------------------------------------------------------- events
+
+    @cached_property
+    def cases(self) -> dict[str, Versions[Case]]:
+        """Cases by log."""
+        found: dict[str, Versions[Case]] = {}
+        for case in self.world.cases:
+            known = self.deliveries.known_on("ehr", case.known_at)
+            found.setdefault(case.log_id, Versions()).add(known, case)
+        return found
+
+    @cached_property
+    def logs_by_case_no(self) -> dict[str, str]:
+        """Log of a case number."""
+        return {case.case_id: case.log_id for case in self.world.cases}
+
+    @cached_property
+    def usage(self) -> dict[str, dict[str, Versions[UsageLine]]]:
+        """Usage lines by log."""
+        found: dict[str, dict[str, Versions[UsageLine]]] = defaultdict(dict)
+        for line in self.world.usage:
+            known = self.deliveries.known_on("ehr", line.known_at)
+            found[line.log_id].setdefault(line.usage_id, Versions()).add(known, line)
+        return found
+
+    def movements(self) -> Iterator[tuple[date, Movement]]:
+        """Movements with the dates on which they are known, in the order of the log."""
+        return ((self._movement_known(movement), movement) for movement in self.world.movements)
 
     def _movement_known(self, movement: Movement) -> date:
         site = self.world.sites[movement.site]
@@ -112,6 +141,11 @@ class View:
         if (folder, f"db{site.database}") in self._cut_short:
             folder += DAY  # without its trailer the file does not count; it is sent again the next evening
         return max(folder, self.world.start)
+
+    @cached_property
+    def transfers(self) -> list[tuple[date, Movement]]:
+        """Both halves of the transfers between sites; a part of the view has those of all."""
+        return [entry for entry in self.movements() if entry[1].event in (OUT, IN)]
 
     # ----------------------------------------------------------------------------------------------------- balances
 
@@ -129,17 +163,17 @@ class View:
         place = bisect_left(snapshots, day)
         return snapshots[place] if place < len(snapshots) else date.max
 
-    def shelf_lots(self) -> list[ShelfLot]:
+    def shelf_lots(self) -> Iterator[ShelfLot]:
         """Balances by lot, by the snapshot that first tells them."""
         days = self.snapshots()
-        return [replace(row, business_date=self.snapshot_of(row.business_date, days)) for row in self.world.shelf_lots]
+        return (replace(row, business_date=self.snapshot_of(row.business_date, days)) for row in self.world.shelf_lots)
 
-    def shelf_statuses(self) -> list[ShelfStatus]:
+    def shelf_statuses(self) -> Iterator[ShelfStatus]:
         """Balances by item, by the snapshot that first tells them."""
         days = self.snapshots()
-        return [
+        return (
             replace(row, business_date=self.snapshot_of(row.business_date, days)) for row in self.world.shelf_statuses
-        ]
+        )
 
     # -------------------------------------------------------------------------------------------------------- cases
 

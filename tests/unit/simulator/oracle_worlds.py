@@ -272,6 +272,7 @@ class Tiny:
             "supply_id": item.supply_id if item else None,
             "implant_id": f"7{number:05d}" if is_implant else None,
             "item_key": item.key if item else None,
+            "site": case.site,
             "used_each": Decimal(quantity),
             "wasted_each": Decimal(0),
             "location_id": f"{case.site}-ORC",
@@ -433,6 +434,7 @@ class Tiny:
             InFlightCharge(
                 station,
                 f"R{self.next()}",
+                case.site,
                 case.account,
                 log_id,
                 item.supply_id,
@@ -550,6 +552,7 @@ class Tiny:
             self.world.invoice_lines.append(
                 InvoiceLine(
                     header.erp,
+                    header.site,
                     key,
                     1,
                     "item",

@@ -28,7 +28,7 @@ def replaced(credit: str = "-1500", warranty: bool = True, recall: bool = False,
 
 def reported(tiny: Tiny, account: str, days: int, code: str = "FD") -> None:
     moment = at(CREDITED + timedelta(days=days), 20)
-    tiny.world.claim_codes.append(ClaimCode(account, "VALUE", code, Decimal(1500), moment))
+    tiny.world.claim_codes.append(ClaimCode("H1", account, "VALUE", code, Decimal(1500), moment))
 
 
 @pytest.mark.parametrize(("warranty", "recall"), [(True, False), (False, True)])

@@ -154,7 +154,7 @@ def test_a_lot_pulled_by_the_recall_date_is_no_finding(tiny):
 
 
 def total(tiny, cost_type: int, amount: str, days: int = 1) -> str:
-    tiny.world.case_costs.append(CaseCost("40000001", cost_type, Decimal(amount), at(SURGERY + days * DAY, 9)))
+    tiny.world.case_costs.append(CaseCost("H1", "40000001", cost_type, Decimal(amount), at(SURGERY + days * DAY, 9)))
     return f"case=40000001|type={cost_type}"
 
 

@@ -197,6 +197,7 @@ def charge(tiny: Tiny, kind: str, amount: str) -> None:
     header, zero = tiny.world.invoices[-1], Decimal(0)
     line = InvoiceLine(
         erp=header.erp,
+        site=header.site,
         invoice_key=header.invoice_key,
         line=2,
         line_type=kind,
