@@ -41,7 +41,7 @@ SYSTEMS = ("ehr", "hb", "pou", "erp_lawson", "erp_fusion", "ref")
 
 Value = str | int | Decimal | date | datetime | bool | None
 Row = Mapping[str, Value]
-RowsFunction = Callable[[date], Iterable[Row] | None]
+RowsFunction = Callable[[date], Iterable[Row | tuple[str, ...]] | None]  # tuples: cells as they are written
 ColumnsFunction = Callable[[date], Mapping[str, "pl.Series | str"]]
 FrameFunction = Callable[[date], "pl.DataFrame"]
 
@@ -497,9 +497,8 @@ class Outbox:
         if fresh is not None:
             described = contract(system)[extract]
             block = self._snapshot_blocks.get((system, extract))
-            self._contents[(system, extract)] = self._content(
-                described, [self.cells(described, row) for row in fresh], [] if block is None else [block(d)]
-            )
+            cells = [row if isinstance(row, tuple) else self.cells(described, row) for row in fresh]
+            self._contents[(system, extract)] = self._content(described, cells, [] if block is None else [block(d)])
         elif system == "ref":
             return
         content = self._contents.get((system, extract))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import islice
 
 from ingest.simulator.amounts import FIVE_PLACES, ZERO, money
 from ingest.simulator.events import CostVersion, Item, Location, Movement, StockPosition, World
@@ -41,6 +42,7 @@ class Holdings:
     def __init__(self, world: World) -> None:
         self.world = world
         self.lots: dict[tuple[str, str, str], dict[Lot, Decimal]] = {}  # by location, item number and owner
+        self._shelves: list[Shelf] = []  # of the lots above, in their order
         self.owned: dict[tuple[str, int], Decimal] = {}  # by location and item
         self.levels: dict[tuple[str, int], Level] = {}
         self.item_of: dict[str, Item] = {}  # by number in an inventory system
@@ -98,8 +100,9 @@ class Holdings:
 
     def every_shelf(self) -> Iterator[Shelf]:
         """Every shelf of every site, empty ones that once held something included."""
-        for (location_id, number, owner), lots in self.lots.items():
-            yield Shelf(self.world.locations[location_id], self.item_of[number], number, owner, lots)
+        for (location_id, number, owner), lots in islice(self.lots.items(), len(self._shelves), None):
+            self._shelves.append(Shelf(self.world.locations[location_id], self.item_of[number], number, owner, lots))
+        return iter(self._shelves)
 
     def night_cost(self, location: Location, item: Item) -> Decimal | None:
         """Moving average of the night before at an asset location."""
@@ -138,6 +141,7 @@ class Holdings:
 
         Gives what the legacy ERP has on its books by location; movements that it was never told of are not in it.
         """
+        self._shelves.clear()  # locations have other codes from now on
         booked: list[StockPosition] = []
         for (holder, location_id, item_key), held in list(self._held.items()):
             if holder != site or location_id is None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ingest.simulator.delivery import Document, Row, Value
-from ingest.simulator.events import Item, Movement, PackageFactor, Site
+from ingest.simulator.events import Item, Location, Movement, PackageFactor, Site
 from ingest.simulator.masters import MATERIALS_CATALOGUE
-from ingest.simulator.mmis_text import SYSTEM, Field, Trailer, table, transactions
+from ingest.simulator.mmis_text import SYSTEM, Field, Trailer, row_text, table, transactions
 from ingest.simulator.price_files import MASTERS_SINCE
 
 if TYPE_CHECKING:
+    from ingest.simulator.holdings import Level
     from ingest.simulator.scans import Scan
     from ingest.simulator.stock import Stock
 
@@ -67,6 +70,15 @@ def vendor_id(database: int, supplier_id: str, count: int) -> int:
     return 300 + mirrored(database, int(supplier_id[3:]), count)
 
 
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an evening's row of a shelf is made of."""
+
+    quantity: Decimal
+    level: Level | None
+    counted_on: date | None
+
+
 class Materials:
     """Both databases of the MMIS."""
 
@@ -87,6 +99,7 @@ class Materials:
         self._priced: dict[tuple[int, int], Decimal] = {}
         self._prices: dict[tuple[int, str], Decimal] = {}
         self._masters: dict[int, list[tuple[Item, Row]]] = {}
+        self._lines: dict[tuple[object, ...], tuple[object, str]] = {}  # last line of a key, and what it was made of
         self._reruns: dict[date, list[Document]] = defaultdict(list)
         self._wrong_trailers: dict[tuple[int, date], str] = {}
 
@@ -189,35 +202,38 @@ class Materials:
         self._reprice(d)
         for database in sorted(self._sites):
             folder = f"{SYSTEM}/{d:%Y%m%d}/db{database}"
-            for name, rows in self._tables(database, d).items():
-                content, count = self._table(database, name, rows)
+            for name, (content, count) in self._tables(database, d):
                 yield Document(SYSTEM, name, f"{folder}/{name}.txt", content, count, d, is_snapshot=True)
             yield self._transaction_file(database, d, folder)
         yield from self._reruns.pop(d, ())
 
-    def _tables(self, database: int, d: date) -> dict[str, Callable[[], Iterable[Row]]]:
-        return {
-            "ITEM": lambda: self._items(database),
-            "ITEM_VEND": lambda: self._item_vendors(database),
-            "ITEM_VEND_PKG": lambda: self._packages(database),
-            "ITEM_VEND_PKG_FACTOR": lambda: self._package_factors(database),
-            "ITEM_CORP_ACCT": lambda: self._patient_charges(database),
-            "SLOC_ITEM": lambda: self._stock(database, d),
-            "LOC": lambda: self._locations(database),
-            "VEND": lambda: self._vendors(database),
-            "MFR": lambda: self._makers(database),
-            "CONTRACT": lambda: self._contract_rows(database),
-            "CORP": lambda: self._corporations(database),
-            "CODE_TABLE": lambda: self._codes(database),
-        }
+    def _tables(self, database: int, d: date) -> Iterator[tuple[str, tuple[bytes, int]]]:
+        """The tables of the evening; what did not change since it was written is taken again."""
+        averages = self._averages(database)
+        yield "ITEM", table("ITEM", self._items(database, averages))
+        yield "ITEM_VEND", self._same(database, "ITEM_VEND", self._item_vendors)
+        yield "ITEM_VEND_PKG", self._same(database, "ITEM_VEND_PKG", self._packages)
+        yield "ITEM_VEND_PKG_FACTOR", self._same(database, "ITEM_VEND_PKG_FACTOR", self._package_factors)
+        yield "ITEM_CORP_ACCT", table("ITEM_CORP_ACCT", self._patient_charges(database, averages))
+        yield "SLOC_ITEM", table("SLOC_ITEM", self._stock(database, d))
+        yield "LOC", self._same(database, "LOC", self._locations)
+        yield "VEND", self._same(database, "VEND", self._vendors)
+        yield "MFR", self._same(database, "MFR", self._makers)
+        yield "CONTRACT", self._same(database, "CONTRACT", self._contract_rows)
+        yield "CORP", self._same(database, "CORP", self._corporations)
+        yield "CODE_TABLE", self._same(database, "CODE_TABLE", self._codes)
 
-    def _table(self, database: int, name: str, rows: Callable[[], Iterable[Row]]) -> tuple[bytes, int]:
-        """A table of the evening; what did not change since it was written is taken again."""
-        if name in ("ITEM", "ITEM_CORP_ACCT", "SLOC_ITEM"):
-            return table(name, rows())
+    def _same(self, database: int, name: str, rows: Callable[[int], Iterable[Row]]) -> tuple[bytes, int]:
         if (database, name) not in self._static:
-            self._static[database, name] = table(name, rows())
+            self._static[database, name] = table(name, (row_text(name, row) for row in rows(database)))
         return self._static[database, name]
+
+    def _line(self, name: str, key: tuple[object, ...], state: object, row: Callable[[], Row]) -> str:
+        """The line of a key; it is written anew where `state`, what it is made of, is another than before."""
+        known = self._lines.get((name, *key))
+        if known is None or known[0] != state:
+            known = self._lines[name, *key] = (state, row_text(name, row()))
+        return known[1]
 
     def _transaction_file(self, database: int, d: date, folder: str) -> Document:
         """The transactions of an evening, with the faults of its trailer and what is sent again."""
@@ -286,12 +302,12 @@ class Materials:
     def _item_id(self, database: int, item: Item) -> int:
         return 5000 + mirrored(database, item.key, self._top)
 
-    def _items(self, database: int) -> Iterator[Row]:
-        averages = self._averages(database)
+    def _items(self, database: int, averages: Mapping[int, Decimal]) -> Iterator[str]:
         if database not in self._masters:
             self._masters[database] = list(self._item_masters(database))
         for item, row in self._masters[database]:
-            yield {**row, "AVG_COST": averages.get(item.key, item.price_each)}
+            cost = averages.get(item.key, item.price_each)
+            yield self._line("ITEM", (database, item.key), cost, partial(_with_cost, row, cost))
 
     def _item_masters(self, database: int) -> Iterator[tuple[Item, Row]]:
         """Items with what never changes of their rows."""
@@ -450,24 +466,28 @@ class Materials:
                     "TO_QTY": factor,
                 }
 
-    def _patient_charges(self, database: int) -> Iterator[Row]:
+    def _patient_charges(self, database: int, averages: Mapping[int, Decimal]) -> Iterator[str]:
         """Charge codes by hospital; the price follows the cost without a word (Q73)."""
-        averages = self._averages(database)
         for item, _ in self._numbered(database):
             if item.charge_code is None:
                 continue
             cost = averages.get(item.key, item.price_each)
             known = self._priced.setdefault((database, item.key), cost)
-            price = self._marked_up(cost if self.plan.shows("Q73") else known)
+            if not self.plan.shows("Q73"):
+                cost = known
             for site in self._sites[database]:
-                yield {
-                    "ITEM_ID": self._item_id(database, item),
-                    "ITEM_IDB": database,
-                    "CORP_ID": _corp(site),
-                    "CORP_IDB": database,
-                    "PAT_CHRG_NO": item.charge_code,
-                    "PAT_CHRG_PRICE": price,
-                }
+                charged = partial(self._patient_charge, database, site, item, cost)
+                yield self._line("ITEM_CORP_ACCT", (site.code, item.key), cost, charged)
+
+    def _patient_charge(self, database: int, site: Site, item: Item, cost: Decimal) -> Row:
+        return {
+            "ITEM_ID": self._item_id(database, item),
+            "ITEM_IDB": database,
+            "CORP_ID": _corp(site),
+            "CORP_IDB": database,
+            "PAT_CHRG_NO": item.charge_code,
+            "PAT_CHRG_PRICE": self._marked_up(cost),
+        }
 
     def _marked_up(self, cost: Decimal) -> Decimal:
         """Cost by the tiers of the mark-up table."""
@@ -481,27 +501,33 @@ class Materials:
                 return price.quantize(FIVE_PLACES, rounding=ROUND_HALF_UP)
         raise ValueError(f"no mark-up tier for a cost of {cost}")
 
-    def _stock(self, database: int, d: date) -> Iterator[Row]:
+    def _stock(self, database: int, d: date) -> Iterator[str]:
         """Balances when the tables are taken, 30 to 90 minutes after the last transaction of the file (Q76)."""
         for site in self._sites[database]:
             for location, item, owner, quantity in self.stock.shelves(site.code):
                 shelf = (location.location_id, self.stock.number(site.code, item), owner)
                 level = self.stock.holdings.level(location.location_id, item.key)
                 counted = self.stock.counts.counted_at(location.location_id, item)
-                yield {
-                    "LOC_ID": location.mmis_id,
-                    "LOC_IDB": database,
-                    "ITEM_ID": self._item_id(database, item),
-                    "ITEM_IDB": database,
-                    "QTY": quantity - self.not_yet(shelf, d),
-                    "UM_CD": unit_key(database, "EA"),
-                    "PAR_QTY": level.maximum if level else None,
-                    "REORDER_PT": level.reorder if level else None,
-                    "MAX_QTY": level.maximum if level else None,
-                    "PAT_CHRG_NO": item.charge_code if item.key % 40 == 0 else None,
-                    "CONSIGN_IND": "Y" if owner == "CONSIGNED" else "N",
-                    "LAST_COUNT_DT": counted.date() if counted else None,
-                }
+                balance = Balance(quantity - self.not_yet(shelf, d), level, counted.date() if counted else None)
+                row = partial(self._shelf_row, database, location, item, owner, balance)
+                yield self._line("SLOC_ITEM", shelf, balance, row)
+
+    def _shelf_row(self, database: int, location: Location, item: Item, owner: str, balance: Balance) -> Row:
+        level = balance.level
+        return {
+            "LOC_ID": location.mmis_id,
+            "LOC_IDB": database,
+            "ITEM_ID": self._item_id(database, item),
+            "ITEM_IDB": database,
+            "QTY": balance.quantity,
+            "UM_CD": unit_key(database, "EA"),
+            "PAR_QTY": level.maximum if level else None,
+            "REORDER_PT": level.reorder if level else None,
+            "MAX_QTY": level.maximum if level else None,
+            "PAT_CHRG_NO": item.charge_code if item.key % 40 == 0 else None,
+            "CONSIGN_IND": "Y" if owner == "CONSIGNED" else "N",
+            "LAST_COUNT_DT": balance.counted_on,
+        }
 
     def _locations(self, database: int) -> Iterator[Row]:
         for site in self._sites[database]:
@@ -560,6 +586,10 @@ class Materials:
             yield {"IDB": database, "TYPE_CD": "TX", "CODE": code, "DESCR": name}
         for code, name in REASONS.items():
             yield {"IDB": database, "TYPE_CD": "RS", "CODE": code, "DESCR": name}
+
+
+def _with_cost(row: Row, cost: Decimal) -> Row:
+    return {**row, "AVG_COST": cost}
 
 
 def _corp(site: Site) -> int:

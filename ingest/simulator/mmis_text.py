@@ -28,20 +28,27 @@ FROM_PATH = {"CODE_TABLE": ("IDB",)}  # columns that no row carries
 Field = str | int | Decimal | date | time | None
 
 
-def table(name: str, rows: Iterable[Row]) -> tuple[bytes, int]:
-    """One table as its file, with the number of its rows; a pipe in a text is sent as two characters."""
+def table(name: str, lines: Iterable[str]) -> tuple[bytes, int]:
+    """One table as its file, with the number of its rows."""
     extract = contract(SYSTEM)[name]
-    left_out = FROM_PATH.get(name, ())
-    places = [place for place, column in enumerate(extract.columns) if column.name not in left_out]
-    lines = ["|".join(extract.columns[place].name for place in places)]
-    for row in rows:
-        cells = Outbox.cells(extract, row)
-        lines.append(
-            "|".join(
-                cells[place].replace("|", "\\|").ljust(LENGTHS.get(extract.columns[place].name, 0)) for place in places
-            )
-        )
-    return _encoded(lines), len(lines) - 1
+    written = ["|".join(extract.columns[place].name for place, _ in _cells_of(name)), *lines]
+    return _encoded(written), len(written) - 1
+
+
+def row_text(name: str, row: Row) -> str:
+    """A row of a table; a pipe in a text is sent as two characters."""
+    cells = Outbox.cells(contract(SYSTEM)[name], row)
+    return "|".join([cells[place].replace("|", "\\|").ljust(width) for place, width in _cells_of(name)])
+
+
+@cache
+def _cells_of(name: str) -> tuple[tuple[int, int], ...]:
+    """Places of a table's columns in the contract, with the lengths that blanks fill."""
+    return tuple(
+        (place, LENGTHS.get(column.name, 0))
+        for place, column in enumerate(contract(SYSTEM)[name].columns)
+        if column.name not in FROM_PATH.get(name, ())
+    )
 
 
 @dataclass(frozen=True, slots=True)

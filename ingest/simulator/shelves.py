@@ -8,6 +8,7 @@ Not here: quantities and values, and why something moves (stock); recalled lots 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -15,7 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ingest.simulator.chance import Stream
-from ingest.simulator.delivery import CHICAGO, Row
+from ingest.simulator.delivery import CHICAGO, Outbox, Row, contract
 from ingest.simulator.events import Item, Location, Movement, ShelfLot, ShelfStatus
 from ingest.simulator.scans import NO_LOT, Lot
 
@@ -64,6 +65,9 @@ class Shelves:
         self.stock = stock
         self.world, self.plan, self.chance = stock.world, stock.plan, stock.chance
         self._later: list[Movement] = []  # posted after the day on which they happened
+        self._cut_on: date | None = None
+        self._written: dict[tuple[str, str, str, Lot], tuple[tuple[object, ...], tuple[str, ...]]] = {}
+        self._unknown: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)  # to the snapshot of that day
         self._lots: dict[tuple[str, str, str, Lot], Decimal] = {}
         self._statuses: dict[tuple[str, str], tuple[Decimal, Decimal | None, Decimal | None]] = {}
         self._last_use: dict[tuple[str, str], date] = {}
@@ -71,7 +75,7 @@ class Shelves:
         self._empty: dict[Place, date] = {}
         self._emptied_unused: set[Place] = set()
         self._ran_out: set[Place] = set()  # by plan, at any time: each shelf once
-        self._known_lots: dict[tuple[str, str, str], set[Lot]] = {}
+        self._known_lots: dict[tuple[str, str, str], tuple[Lot, ...]] = {}
 
     # ------------------------------------------------------------------------------------------------- what happens
 
@@ -258,6 +262,8 @@ class Shelves:
         location = shelf.location
         if quantity < 6 or location.location_type not in ("STOREROOM", "OR_CORE") or shelf.owner != "OWNED":
             return quantity
+        if not self.plan.is_due("UI-06", True, d, "read while moving"):
+            return quantity
         if not self.chance.stream("misread", *shelf.key, lot.lot, d).flag(0.02):
             return quantity
         if not self.plan.wants("UI-06", True, shelf.key, d, "read while moving"):
@@ -270,13 +276,18 @@ class Shelves:
 
     def not_yet(self, shelf: tuple[str, str, str], d: date) -> Decimal:
         """What the snapshot of `d` does not know of a shelf: rows of offline devices that are posted later."""
-        known = datetime.combine(d, time(23, 59), CHICAGO)
-        self._later = [movement for movement in self._later if movement.posted_at >= known]
-        return sum((movement.quantity_each for movement in self._later if _shelf_of(movement) == shelf), ZERO)
+        if self._cut_on != d:
+            self._cut_on = d
+            known = datetime.combine(d, time(23, 59), CHICAGO)
+            self._later = [movement for movement in self._later if movement.posted_at >= known]
+            self._unknown.clear()
+            for movement in self._later:
+                self._unknown[_shelf_of(movement)] += movement.quantity_each
+        return self._unknown.get(shelf, ZERO)
 
-    def rows(self, d: date) -> Iterable[Row]:
+    def rows(self, d: date) -> Iterable[Row | tuple[str, ...]]:
         """The balances of the evening of `d`; an empty shelf that is managed shows as zero."""
-        rows: list[Row] = []
+        rows: list[Row | tuple[str, ...]] = []
         status: dict[tuple[str, str], list[tuple[Shelf, Decimal]]] = {}
         for shelf in self.stock.holdings.every_shelf():
             location = shelf.location
@@ -290,7 +301,7 @@ class Shelves:
                 if not shelf.item.is_lot_tracked:
                     quantity -= self.not_yet(shelf.key, d)
                 quantity = self._misread(shelf, lot, quantity, d)
-                rows.append(self._row(d, shelf, lot, quantity))
+                rows.append(self._cells_of(d, shelf, lot, quantity))
                 self._keep_lot(d, shelf, lot, quantity)
                 status.setdefault(shelf.key[:2], []).append((shelf, quantity))
             for lot in [kept[3] for kept in self._gone(shelf, lots)]:
@@ -306,9 +317,9 @@ class Shelves:
     def _gone(self, shelf: Shelf, lots: dict[Lot, Decimal]) -> list[tuple[str, str, str, Lot]]:
         if not shelf.item.is_lot_tracked:
             return []
-        known = self._known_lots.setdefault(shelf.key, set())
+        known = self._known_lots.get(shelf.key, ())
         gone = [(*shelf.key, lot) for lot in known if lot not in lots]
-        self._known_lots[shelf.key] = set(lots)
+        self._known_lots[shelf.key] = tuple(lots)
         return gone
 
     def _keep_lot(self, d: date, shelf: Shelf, lot: Lot, quantity: Decimal) -> None:
@@ -348,6 +359,22 @@ class Shelves:
     def _reorder(self, shelf: Shelf) -> Decimal | None:
         level = self.stock.holdings.level(shelf.location.location_id, shelf.item.key)
         return level.reorder if level is not None and self.is_reordered(shelf.location, shelf.item) else None
+
+    def _cells_of(self, d: date, shelf: Shelf, lot: Lot, quantity: Decimal) -> tuple[str, ...]:
+        """The cells of a lot's row; where only the day is another they are those of the evening before."""
+        key, location = (*shelf.key, lot), shelf.location
+        state = (
+            quantity,
+            self._on_order(shelf),
+            self.stock.holdings.night_cost(location, shelf.item),
+            self.stock.counts.counted_at(location.location_id, shelf.item),
+        )
+        known = self._written.get(key)
+        if known is not None and known[0] == state:
+            return d.isoformat(), *known[1][1:]
+        cells = Outbox.cells(contract("pou")["onhand"], self._row(d, shelf, lot, quantity))
+        self._written[key] = state, cells
+        return cells
 
     def _row(self, d: date, shelf: Shelf, lot: Lot, quantity: Decimal) -> Row:
         location, item = shelf.location, shelf.item

@@ -53,6 +53,7 @@ class Stock:
         self._on_order: dict[tuple[str, int], list[tuple[datetime, Decimal]]] = {}
         self._recorded: dict[tuple[str, str, str], Decimal] = {}
         self._slips: dict[str, list[Slip]] = {}
+        self._numbers: dict[tuple[str, int], str] = {}
         self.materials: Materials | None = None
         self.book = Shelves(self)
 
@@ -185,7 +186,10 @@ class Stock:
 
     def number(self, site: str, item: Item) -> str:
         """Number of an item in the inventory system of a site, as entity keys write it; empty when it has none."""
-        return item.stock_number(self.world.sites[site]) or ""
+        number = self._numbers.get((site, item.key))
+        if number is None:
+            number = self._numbers[site, item.key] = item.stock_number(self.world.sites[site]) or ""
+        return number
 
     def clock(self, site: str, d: date, hour: int, minute: int = 0) -> datetime:
         """A moment on the wall clock of a site."""
@@ -205,7 +209,8 @@ class Stock:
 
     def on_order(self, location_id: str, item_key: int) -> Decimal:
         """Quantity asked for and not received yet."""
-        return sum((quantity for _, quantity in self._on_order.get((location_id, item_key), [])), ZERO)
+        pending = self._on_order.get((location_id, item_key))
+        return sum((quantity for _, quantity in pending), ZERO) if pending else ZERO
 
     def needs(self, d: date) -> list[ReplenishmentNeed]:
         """What is at or below its reorder point at 20:00 of `d`; it counts as on order from then on."""
@@ -610,7 +615,6 @@ class Stock:
         for (location_id, item_key), level in self.holdings.levels.items():
             location = self.world.locations[location_id]
             item = self.world.items[item_key]
-            at = self._restocked_at(location, item, d)
             if location.location_type in ("STOREROOM", "WAREHOUSE") or self.is_ordered_directly(item):
                 continue
             store = self.location(location.site, "STR")
@@ -628,6 +632,7 @@ class Stock:
                 wanted = level.reorder
             quantity = min(wanted, self.holdings.balance(store.location_id, self.number(location.site, item)))
             if quantity > 0:
+                at = self._restocked_at(location, item, d)
                 self._replenish_from_store(location.site, store, location, item, quantity, at)
         for site in self.world.sites:
             self._move_late(site, d)
