@@ -36,6 +36,7 @@ CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
 NIGHTLY = ("ehr", "hb", "erp_lawson", "ref")
 FUSION_SLOTS = ("0000", "0600", "1200", "1800")
 FUSION_OVERLAP = timedelta(minutes=60)
+DEFLATE_LEVEL = 4  # an eighth of the time of level 9 for 15 % more bytes
 MASTER_SLOT = "0005"  # inventory masters of the day before, and the opening balance
 SYSTEMS = ("ehr", "hb", "pou", "erp_lawson", "erp_fusion", "ref")
 
@@ -698,7 +699,9 @@ class Outbox:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for number, part in enumerate(content.parts, start=1):
-                archive.writestr(zipfile.ZipInfo(f"{extract.name}_{number}.csv", (1980, 1, 1, 0, 0, 0)), part, 8)
+                archive.writestr(
+                    zipfile.ZipInfo(f"{extract.name}_{number}.csv", (1980, 1, 1, 0, 0, 0)), part, 8, DEFLATE_LEVEL
+                )
         return buffer.getvalue()
 
     # --------------------------------------------------------------------------------------------------- delivering
@@ -853,7 +856,7 @@ class Outbox:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._folders.add(target.parent)
         if path.endswith(".gz"):
-            payload = gzip.compress(payload, mtime=0)
+            payload = gzip.compress(payload, DEFLATE_LEVEL, mtime=0)
         # A reader of the directory, or a run that goes on after an interruption, never sees half a file.
         draft = target.with_name(target.name + ".tmp")
         draft.write_bytes(payload)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from ingest.simulator.events import Movement, PoLine
+from ingest.simulator.events import PoLine
 from ingest.simulator.oracle.identity import plain_number
 from ingest.simulator.oracle.usage import ISSUES
 from ingest.simulator.oracle.view import Versions, View
@@ -19,6 +20,7 @@ from ingest.simulator.oracle.view import Versions, View
 WINDOW = timedelta(days=90)
 CLINICAL = ("ehr", "ehr_fhir")
 NO_MOVEMENT = ("NULL_TXN", "COUNT")
+NONE = Decimal(0)
 
 
 class Worth(NamedTuple):
@@ -26,6 +28,16 @@ class Worth(NamedTuple):
 
     amount: Fraction
     last: date | None
+
+
+class Moved(NamedTuple):
+    """What of a movement an amount needs; a world has millions of them."""
+
+    known: date
+    day: date  # by the clock of its device
+    site: str
+    location_id: str
+    used_each: Decimal  # issued, used or wasted, less returned; nothing where it is none of these
 
 
 class ItemAmounts:
@@ -38,11 +50,14 @@ class ItemAmounts:
             lines = (line for versions in view.usage[log_id].values() for _, line in versions.rows)
             for supply in sorted({(line.system, line.supply_id) for line in lines if line.supply_id}):
                 self.logs[supply].append(log_id)
-        self.movements: dict[tuple[str, str], list[tuple[date, Movement]]] = defaultdict(list)
+        self.movements: dict[tuple[str, str], list[Moved]] = defaultdict(list)
         for known, movement in view.movements():
             if movement.txn_type not in NO_MOVEMENT:
                 system = view.world.sites[movement.site].stock_system
-                self.movements[system, movement.pou_item_no].append((known, movement))
+                used = -movement.quantity_each if movement.txn_type in (*ISSUES, "RETURN") else NONE
+                day = movement.happened_at.date()
+                moved = Moved(known, day, movement.site, movement.location_id, used)
+                self.movements[system, movement.pou_item_no].append(moved)
         self.orders: dict[tuple[str, str], dict[tuple[str, int], Versions[PoLine]]] = defaultdict(dict)
         for order in view.world.po_lines:
             if order.erp_item_no:
@@ -62,7 +77,7 @@ class ItemAmounts:
         if system.startswith("erp_"):
             orders = self.orders.get((system, plain_number(item_no)), {})
             return {day for versions in orders.values() for day in versions.dates()}
-        return {known for known, _ in self.movements.get((system, item_no), ())}
+        return {moved.known for moved in self.movements.get((system, item_no), ())}
 
     def last_days(self, system: str, item_no: str, as_of: date) -> Worth:
         """Amount of the last 90 days."""
@@ -91,14 +106,13 @@ class ItemAmounts:
 
     def _issued(self, system: str, item_no: str, as_of: date, since: date) -> Worth:
         amount, last = Fraction(0), None
-        for known, movement in self.movements.get((system, item_no), ()):
-            if known > as_of:
+        for moved in self.movements.get((system, item_no), ()):
+            if moved.known > as_of:
                 continue
-            day = movement.happened_at.date()
-            last = max(last or day, day)
-            if movement.txn_type in (*ISSUES, "RETURN") and since <= day <= as_of:
-                cost = self._view.inventory_cost(movement.site, movement.location_id, item_no, day)
-                amount -= Fraction(movement.quantity_each) * cost
+            last = max(last or moved.day, moved.day)
+            if moved.used_each and since <= moved.day <= as_of:
+                cost = self._view.inventory_cost(moved.site, moved.location_id, item_no, moved.day)
+                amount += Fraction(moved.used_each) * cost
         return Worth(amount, last)
 
     def _ordered(self, system: str, item_no: str, as_of: date, since: date) -> Worth:

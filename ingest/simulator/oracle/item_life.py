@@ -105,17 +105,23 @@ class ItemLifeRules:
     # ------------------------------------------------------------------------------------------------------- MDM-07
 
     def _judge_inactive(self) -> None:
+        inactive = {
+            (erp, item.key): since
+            for item in self._view.world.items.values()
+            for erp in ("erp_lawson", "erp_fusion")
+            if (since := self._inactive_since(item, erp)) is not None
+        }
         moved: dict[tuple[str, int], list[tuple[date, Movement]]] = defaultdict(list)
         for known, movement in self._view.movements():
-            if movement.erp is not None and movement.event in ISSUED:
-                moved[movement.erp, movement.item_key].append((known, movement))
+            if movement.event in ISSUED and (movement.erp, movement.item_key) in inactive:
+                moved[movement.erp or "", movement.item_key].append((known, movement))
         received: dict[tuple[str, str, int], list[tuple[date, ReceiptLine]]] = defaultdict(list)
         for row in self._view.world.receipts:
             known = self._view.deliveries.known_on(row.erp, row.known_at)
             received[row.erp, row.po_key, row.line].append((known, row))
         for item in self._view.world.items.values():
             for erp, number in (("erp_lawson", item.legacy_no), ("erp_fusion", item.cloud_no)):
-                since = self._inactive_since(item, erp)
+                since = inactive.get((erp, item.key))
                 if number is None or since is None:
                     continue
                 name = plain_number(number) if erp == "erp_lawson" else number
