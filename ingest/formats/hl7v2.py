@@ -19,11 +19,13 @@ ampersands in descriptions are common.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -341,10 +343,12 @@ def read(texts: Sequence[Text], delivery: Delivery, extracts: Sequence[Extract])
         feed = _feed(names, delivery, extracts)
         if not feed.layouts:
             continue
-        for tables, refused in (_rows(feed, chunk) for chunk in _chunks(group)):
-            for name, table in tables:
-                found[name].append(table)
-            bad[feed.head.name].extend(refused)
+        # NumPy lets go of the interpreter while it works on large arrays.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for tables, refused in pool.map(partial(_rows, feed), _chunks(group)):
+                for name, table in tables:
+                    found[name].append(table)
+                bad[feed.head.name].extend(refused)
     return {extract.name: Reading(_joined(found[extract.name], extract), bad[extract.name]) for extract in extracts}
 
 

@@ -15,7 +15,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 # Bytes whose segments are held together, but for an interchange that is larger.
 _STRETCH = 2**24
-# With fewer segments, one thread is done before others have begun.
-_SERIAL = 20_000
 _NO_INTERCHANGE = "no interchange: no ISA segment reads"
 
 
@@ -93,8 +91,11 @@ def read(texts: Sequence[Text], delivery: Delivery, extracts: Sequence[Extract])
     codings = {extract.name: {name: coding() for name in coded_columns(extract)} for extract in extracts}
     frames: dict[str, list[pl.DataFrame]] = {extract.name: [] for extract in extracts}
     bad: dict[str, list[BadRow]] = {extract.name: [] for extract in extracts}
-    for segments in segment_tables(texts, _encoding(delivery), _STRETCH):
-        for name, reading in _read(segments, feeds, names, extracts, codings).items():
+    # NumPy and Polars let go of the interpreter while they work on large arrays.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tables = segment_tables(texts, _encoding(delivery), _STRETCH)
+        coming = [_read(segments, feeds, names, extracts, codings, pool) for segments in tables]
+        for name, reading in ((name, reading.result()) for each in coming for name, reading in each.items()):
             if reading.frame.height:
                 frames[name].append(reading.frame)
             bad[name].extend(reading.bad)
@@ -113,8 +114,9 @@ def _read(
     names: Sequence[str],
     extracts: Sequence[Extract],
     codings: Mapping[str, Mapping[str, pl.Categorical]],
-) -> dict[str, Reading]:
-    """The same of one table of segments; `feeds` and `names` are those of the texts."""
+    pool: ThreadPoolExecutor,
+) -> dict[str, Future[Reading]]:
+    """The same of one table of segments, to come; `feeds` and `names` are those of the texts."""
     import numpy as np
 
     bad: dict[str, list[BadRow]] = {extract.name: [] for extract in extracts}
@@ -154,11 +156,7 @@ def _read(
             found = Rows(whole, extract, names, codings[extract.name]).reading()
         return Reading(found.frame, sorted([*bad[extract.name], *found.bad], key=lambda row: (row.index, row.line)))
 
-    if segments.size < _SERIAL:
-        return {extract.name: rows(extract) for extract in extracts}
-    # NumPy and Polars let go of the interpreter while they work on large arrays.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip((extract.name for extract in extracts), pool.map(rows, extracts), strict=True))
+    return {extract.name: pool.submit(rows, extract) for extract in extracts}
 
 
 def _encoding(delivery: Delivery) -> str:

@@ -736,8 +736,9 @@ def test_what_is_read_together_does_not_change_the_rows(monkeypatch):
         for name, reading in whole.items():
             assert parts[name].frame.equals(reading.frame)
             assert parts[name].bad == reading.bad
-    monkeypatch.setattr(x12, "_SERIAL", 0)
-    assert all(reading.frame.equals(whole[name].frame) for name, reading in read_all(texts, "850").items())
+    for threads in (1, 7):
+        monkeypatch.setattr(x12.os, "cpu_count", lambda threads=threads: threads)
+        assert all(reading.frame.equals(whole[name].frame) for name, reading in read_all(texts, "850").items())
 
 
 def test_what_a_look_counts_does_not_depend_on_how_sets_are_laid_out_or_cut():
