@@ -13,6 +13,7 @@ from decimal import Decimal
 from ingest.simulator.amounts import money
 from ingest.simulator.assortment import PROCEDURES, SERVICES
 from ingest.simulator.billing_rows import revenue_id
+from ingest.simulator.carriers import tissue_record
 from ingest.simulator.chance import Chance, Stream
 from ingest.simulator.charge_records import Account
 from ingest.simulator.delivery import CHICAGO, Once, Outbox, Row
@@ -355,7 +356,7 @@ class Chart:
         if udi_type == 2:
             udi = item.hibc or udi
         elif udi_type == 3:
-            udi = f"=/A9999{item.key:04d}=,000025"
+            udi = tissue_record(item.key)
         if udi_type == 1 and self.plan.quirk("Q22", line.implant_id):
             udi = udi[:-1] + str((int(udi[-1]) + 1) % 10)
         return None if line.untraced == NO_IDENTIFIER else udi, udi_type

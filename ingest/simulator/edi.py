@@ -572,7 +572,8 @@ class SupplierMessages:
                     line.effective_to,
                 )
             )
-        number = f"{contract}-{supplier.duns[-4:]}-T{tier}"
+        # A catalog number has fifteen places (X12 element 684), the letter of a further part included.
+        number = f"{contract.replace('-', '').removeprefix('SHS')}{supplier.duns[-4:]}{tier}"
         self._put_catalog(supplier, number, purpose, contract, tier, sent, effective, prices)
 
     def _put_catalog(
@@ -589,7 +590,7 @@ class SupplierMessages:
         partner = self.partners.of(supplier)
         minutes = self.chance.stream("edi catalog time", supplier.supplier_id).integer(0, 50)
         for part, start in enumerate(range(0, len(lines), LARGEST_CATALOG)):
-            name = number if part == 0 else f"{number}-P{part + 1}"
+            name = number if part == 0 else f"{number}{chr(ord('A') + part)}"
             book = Catalog(name, purpose, contract, tier, effective, lines[start : start + LARGEST_CATALOG])
             key = f"{supplier.supplier_id}/{name}/{effective}"
             draft = partial(self._catalogue, book, partner)

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ingest.simulator.carriers import gs1_printed, hibc_joined, isbt_128, tissue_identifier
 from ingest.simulator.events import Item
 from ingest.simulator.scans import Lot
 
@@ -203,28 +204,18 @@ class DeviceRecord:
     def carrier(self) -> str:
         """The human readable string of the carrier (UDI, AIDC form of the issuing body)."""
         expiry = self.expiry_text or (f"{self.lot.expiry:%y%m%d}" if self.lot.expiry else None)
-        if self.udi_type == 2:
-            tail = [
-                f"$$7{self.lot.lot}" if self.lot.lot else "",
-                f"S{self.lot.serial}" if self.lot.serial else "",
-            ]
-            return "/".join([self.item.hibc or "", *filter(None, tail), *([f"14D20{expiry}"] if expiry else [])])
         if self.udi_type == 3:
-            days = f"0{self.lot.expiry:%y%j}" if self.lot.expiry else "000000"
-            return f"{self._tissue}=,{self.lot.serial or '000025'}&>{days}"
-        parts = [("01", self.item.packages[0].gtin), ("17", expiry), ("10", self.lot.lot), ("21", self.lot.serial)]
-        return "".join(f"({code}){value}" for code, value in parts if value)
-
-    @property
-    def _tissue(self) -> str:
-        return f"=/A9999{self.item.key:04d}"
+            return isbt_128(self.item.key, self.lot.expiry, self.lot.lot)
+        if self.udi_type == 2:
+            return hibc_joined(self.item.hibc or "", expiry, self.lot.lot, self.lot.serial)
+        return gs1_printed(self.item.packages[0].gtin, expiry, self.lot.lot, self.lot.serial)
 
     @property
     def identifier(self) -> str:
         """The device identifier (DI)."""
         if self.udi_type == 2:
             return (self.item.hibc or "").removeprefix("+")[:-1]
-        return self._tissue.removeprefix("=/") if self.udi_type == 3 else self.item.packages[0].gtin
+        return tissue_identifier(self.item.key) if self.udi_type == 3 else self.item.packages[0].gtin
 
     def resource(self, spell: Spelling) -> Resource:
         """The resource without its version."""

@@ -106,7 +106,7 @@ class ItemMessages:
             9: escaped(item.catalogue_number),
             10: item.hibc[1:5] if item.hibc else None,
             11: chargeable,
-            12: f"{item.charge_code}^^SHSCDM" if item.charge_code else None,
+            12: f"{item.charge_code}^^99CDM" if item.charge_code else None,
             14: "Y" if item.stock_class == "STOCK" else "N",
             19: account,
             27: f"{item.hcpcs}^^HCPCS" if item.hcpcs else None,

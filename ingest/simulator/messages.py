@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
+from ingest.simulator.carriers import gs1_scanned, hibc_joined, isbt_128
 from ingest.simulator.census import Census
 from ingest.simulator.chance import Chance
 from ingest.simulator.charge_records import Account, ToldCharge
@@ -372,7 +373,7 @@ class Messages:
                 {
                     1: 1,
                     2: action,
-                    3: f"{planned.procedure.procedure_id}^{escaped(planned.procedure.name.upper())}^SHSPROC",
+                    3: f"{planned.procedure.procedure_id}^{escaped(planned.procedure.name.upper())}^99ORP",
                     4: stamp(begins, far),
                     7: minutes,
                     8: "min^minutes^ISO+",
@@ -546,7 +547,7 @@ class Messages:
             4: stamp(served, far),
             5: stamp(at, far),
             6: kind,
-            7: f"{code.code}^{escaped(code.name)}^SHSCDM",
+            7: f"{code.code}^{escaped(code.name)}^99CDM",
             10: None if is_bare else number(quantity),
             11: money(amount),
             12: money(unit),
@@ -589,14 +590,9 @@ class Messages:
 
 def scanned(item: Item, line: UsageLine) -> str:
     """The whole device identifier of a piece as a scanner gives it: GS1 with FNC1 as GS, HIBC, or ICCBBA (ISBT 128)."""
-    expiry, lot, serial = line.expiry_date, line.lot or "", line.serial or ""
-    if item.udi_type == 2:
-        dated = f"/$$3{expiry:%y%m%d}{lot}" if expiry else f"/${lot}"
-        return f"{item.hibc}{dated}" + (f"/S{serial}" if serial else "")
+    expiry = f"{line.expiry_date:%y%m%d}" if line.expiry_date else None
     if item.udi_type == 3:
-        dated = f"=>0{expiry:%y%j}" if expiry else ""
-        return f"=/A9999{item.key:04d}=,000025{dated}&,1{lot}"
-    text = f"01{item.packages[0].gtin}" + (f"17{expiry:%y%m%d}" if expiry else "")
-    text += f"10{lot}" if lot else ""
-    separator = "\x1d" if lot else ""
-    return text + (f"{separator}21{serial}" if serial else "")
+        return isbt_128(item.key, line.expiry_date, line.lot)
+    if item.udi_type == 2 and item.hibc:
+        return hibc_joined(item.hibc, expiry, line.lot, line.serial)
+    return gs1_scanned(item.packages[0].gtin, expiry, line.lot, line.serial)
