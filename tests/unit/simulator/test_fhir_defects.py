@@ -8,6 +8,7 @@ import pytest
 
 from ingest.simulator import build_world
 from ingest.simulator.oracle import evaluate
+from tests.unit.simulator.peers import accepted_resources
 from tests.unit.simulator.test_fhir import exported
 
 START, DAYS, SCALE = date(2026, 1, 21), 32, 0.08
@@ -41,6 +42,10 @@ def test_near_misses_of_every_rule_of_a_case_stay_silent(defective):
     assert near & fired == set()
     told = {finding.rule_id for finding in findings if finding.near_miss}
     assert set(OF_CASES) - told <= {"UC-06", "UC-08", "UC-09", "BO-01"}
+
+
+def test_what_is_wrong_is_still_valid_fhir(defective):
+    assert sum(accepted_resources(defective[1]).values()) > 3000
 
 
 def test_rules_that_need_a_name_on_issues_or_charges_have_nothing_to_judge(defective):
