@@ -23,6 +23,7 @@ from ingest.formats.reading import Reading
 from ingest.landing import ensure_empty_sources
 from ingest.memory import freed_memory_kept
 from ingest.privacy import TokenKey, TokenKeyError
+from ingest.shape import refuse_documents
 from ingest.sources import Source, Sources, Stretch
 from ingest.transports.directory import find
 
@@ -230,7 +231,9 @@ def _land(runs: Sequence[ExtractRun], sources: Sources, delivery: Delivery) -> N
 
     def read(stretch: Stretch) -> dict[str, Reading]:
         texts = [text for text in stretch.texts if text.content]
-        return format_of(delivery).read(texts, delivery, extracts)
+        readings = format_of(delivery).read(texts, delivery, extracts)
+        refuse_documents(extracts, readings, {text.index: text.extracts[0] for text in texts})
+        return readings
 
     for stretch, readings in _ahead(sources.stretches(in_order), read):
         for run in runs:

@@ -1,12 +1,13 @@
 """The shape of rows: the Pandera schema that a contract becomes, and which rows break it.
 
 Here: type, required, closed list and pattern of every column that is read, as Polars expressions inside a Pandera
-schema.
+schema; documents whose head breaks one.
 Not here: what the values mean to the business (quality), rows that do not split into fields (`formats`).
 
-Each rule is put to each row once. Its verdict decides which rows are refused, and stands beside the rows that are left
-when the Pandera schema, which has columns, types, required columns and verdicts to check, has to pass them: once per
-extract and run. Pandera is not asked for failure cases: they hold values, and a value may be a patient's.
+Each rule is put to each row once, and once before to the head of a document, with which all of it goes. Its verdict
+decides which rows are refused, and stands beside the rows that are left when the Pandera schema, which has columns,
+types, required columns and verdicts to check, has to pass them: once per extract and run. Pandera is not asked for
+failure cases: they hold values, and a value may be a patient's.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.coded import flags, is_coded, of_rows
 from ingest.contract import Column, Delivery, Extract
-from ingest.formats.reading import BadRow
+from ingest.formats.reading import BadRow, Reading
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandera.polars as pa
     import polars as pl
+    from numpy.typing import NDArray
 
 # Lawson has no empty dates: these stand for one (quirk Q81).
 EMPTY_DATES = ("17530101", "17000101", "0")
 # The dates that stand for none, and what is blank, sort before it.
 _FIRST_DATE = "18"
+# More than a text has lines.
+_LINES = 2**40
 
 
 class ShapeError(Exception):
@@ -241,6 +246,55 @@ def split(extract: Extract, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[BadR
     judged = good.hstack(verdicts)
     _pass(extract, judged.filter(pl.col("_op") != "D") if _has_deletions(good) else judged)
     return good, bad
+
+
+def refuse_documents(extracts: Sequence[Extract], readings: Mapping[str, Reading], told_at: Mapping[int, str]) -> None:
+    """Take out every row of a document whose head is refused: lines without their head say nothing.
+
+    The document is one bad row of the extract that `told_at` has for its text, as one that could not be read is.
+    """
+    import numpy as np
+
+    heads = [extract for extract in extracts if extract.name in readings and readings[extract.name].is_head]
+    refused: dict[tuple[int, int], str] = {}
+    for extract in heads:
+        reading = readings[extract.name]
+        # A value that the reader could not take: the row is in no frame.
+        refused |= {
+            (row.index, row.line): f"{extract.name}.{row.column}: {row.reason}" for row in reading.bad if row.column
+        }
+        reading.bad = [row for row in reading.bad if not row.column]
+        broken = reading.frame.select("_text", "_line", rule=_first_broken(extract, reading.frame))
+        for text, line, rule in broken.drop_nulls("rule").iter_rows():
+            refused.setdefault((text, line), f"{extract.name}.{rule}")
+    if not refused:
+        return
+    for (text, line), reason in refused.items():
+        readings[told_at[text]].bad.append(BadRow(text, line, None, "document", reason))
+    gone = np.array([text * _LINES + line for text, line in refused], np.int64)
+    begins = np.unique(np.concatenate([gone, *(_places(readings[extract.name].frame) for extract in heads)]))
+    is_gone = np.isin(begins, gone)
+    for reading in readings.values():
+        document = np.searchsorted(begins, _places(reading.frame), "right") - 1
+        reading.frame = reading.frame.filter(~is_gone[document])
+        reading.bad.sort(key=lambda row: (row.index, row.line))
+
+
+def _places(rows: pl.DataFrame) -> NDArray[np.int64]:
+    """Text and line of rows as one number."""
+    return (rows["_text"] * _LINES + rows["_line"]).to_numpy()
+
+
+def _first_broken(extract: Extract, rows: pl.DataFrame) -> pl.Series:
+    """The first rule that each row breaks, null where it breaks none; columns that the path fills are not judged."""
+    import polars as pl
+
+    rules = [rule for rule in _rules(extract) if not extract.columns[rule.column].from_path]
+    verdicts = _verdicts(rules, rows)
+    told = [pl.when(rule.verdict).then(pl.lit(rule.verdict)) for rule in rules if verdicts[rule.verdict].any()]
+    if not told:
+        return pl.repeat(None, rows.height, dtype=pl.String, eager=True)
+    return verdicts.select(pl.coalesce(told)).to_series()
 
 
 def _has_deletions(rows: pl.DataFrame) -> bool:

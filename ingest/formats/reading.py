@@ -80,6 +80,8 @@ class Reading:
 
     frame: pl.DataFrame
     bad: list[BadRow] = field(default_factory=list)
+    is_head: bool = False
+    """Whether each row heads a document with rows of other extracts: those from its line to that of the next head."""
 
 
 @dataclass(frozen=True)

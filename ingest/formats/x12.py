@@ -103,6 +103,7 @@ def read(texts: Sequence[Text], delivery: Delivery, extracts: Sequence[Extract])
         extract.name: Reading(
             pl.concat(frames[extract.name], rechunk=True) if frames[extract.name] else _empty(extract),
             bad[extract.name],
+            is_head=layout(extract).anchor == "ST",
         )
         for extract in extracts
     }

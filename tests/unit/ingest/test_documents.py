@@ -6,8 +6,9 @@ import json
 import pytest
 
 from ingest.formats import hl7v2
+from ingest.quarantine import list_rows
 from tests.unit.ingest.landing_builder import Landing, attempts, lake, row, run
-from tests.unit.ingest.x12_builder import group, interchange
+from tests.unit.ingest.x12_builder import group, interchange, transaction
 
 DAY = "20260105"
 
@@ -114,6 +115,77 @@ def test_rows_of_one_line_are_refused_each_for_itself(landing, home):
     run(landing, home)
     assert by_extract(home, "rows_landed")["REMIT_835_CLAIM"] == 1
     assert by_extract(home, "rows_quarantined")["REMIT_835_ADJ"] == 2
+
+
+INVOICE = (
+    "BIG*20260105*INV1*20260102*PO1***DI",
+    "N1*RE*ACME*UL*0088000000099",
+    "SAC*C*D240***500",
+    "IT1*1*10*BX*12.50**IN*700001",
+    "IT1*2*3*EA*.5**IN*700002",
+    "TDS*12650",
+    "CTT*2",
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "reason"),
+    [
+        ("BIG*20260105", "BIG*20260230", "INV810_HEAD.invoice_date: not a date(yyyyMMdd)"),
+        ("TDS*12650", "TDS*126.50", "INV810_HEAD.total: no whole number where two decimals are implied"),
+    ],
+)
+def test_an_invoice_whose_head_is_refused_goes_whole(landing, home, right, wrong, reason):
+    second = [segment.replace(right, wrong) for segment in INVOICE]
+    sets = [transaction("810", f"{at:04d}", *(second if at == 2 else INVOICE)) for at in (1, 2, 3)]
+    put(landing, f"edi/{DAY}/810/ACME_000000077.edi", interchange(group(sets, code="IN"), sender="ACME"))
+    report = run(landing, home)
+    assert by_extract(home, "rows_quarantined") == {
+        "ENVELOPE": 1,
+        "INV810_HEAD": 0,
+        "INV810_LINE": 0,
+        "INV810_SAC": 0,
+    }
+    assert by_extract(home, "rows_landed") == {"ENVELOPE": 2, "INV810_HEAD": 2, "INV810_LINE": 4, "INV810_SAC": 2}
+    for name in by_extract(home):
+        assert set(lake(home, f"edi.{name}")["st02"]) == {"0001", "0003"}
+    assert report.rows_delivered == report.rows_landed + report.rows_quarantined + report.rows_repeated
+    for each in attempts(home):
+        parts = each["rows_landed"] + each["rows_quarantined"] + each["rows_repeated"]
+        assert each["rows_delivered"] == parts, each["extract"]
+    (refused,) = list_rows(home)
+    assert (refused.feed, refused.line, refused.column, refused.reason) == ("edi.ENVELOPE", 12, None, reason)
+
+
+def test_a_line_that_is_refused_takes_no_other_with_it(landing, home):
+    content = interchange(group([transaction("810", "0001", *INVOICE)], code="IN"), sender="ACME")
+    put(landing, f"edi/{DAY}/810/ACME_000000077.edi", content.replace(b"IT1*2*3*", b"IT1*2*X*"))
+    run(landing, home)
+    assert by_extract(home, "rows_landed") == {"ENVELOPE": 1, "INV810_HEAD": 1, "INV810_LINE": 1, "INV810_SAC": 1}
+    assert by_extract(home, "rows_quarantined")["INV810_LINE"] == 1
+
+
+def test_a_remittance_whose_payment_is_refused_goes_whole_and_its_correction_lands(landing, home):
+    payment = [
+        "BPR*I*30*C*CHK************20260105",
+        "TRN*1*T1*1999999999",
+        "N1*PR*PAYER*XV*P1",
+        "N1*PE*SHS*XX*2000001018",
+        "LX*1",
+        "CLP*600000007*1*100*30*0*MC*C1",
+        "CAS*CO*45*60.00**253*10.00",
+    ]
+    content = interchange(
+        group([transaction("835", "0001", *payment)], code="HP", version="005010X221A1"), sender="PAYER"
+    )
+    name = f"hb/835/{DAY}/P1_T1.835"
+    put(landing, name, content.replace(b"*20260105~TRN", b"*20260230~TRN"))
+    report = run(landing, home)
+    assert (report.rows_delivered, report.rows_landed, report.rows_quarantined) == (1, 0, 1)
+    put(landing, name, content)
+    report = run(landing, home)
+    assert (report.rows_landed, report.rows_quarantined) == (4, 0)
+    assert not list_rows(home)
 
 
 def test_nothing_of_a_patient_lands_from_a_message(landing, home):
