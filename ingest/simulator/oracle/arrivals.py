@@ -29,7 +29,6 @@ ENDS_NEXT_DAY = ("pou", "mmis")
 NEVER_JUDGED = {("pou", "count"), ("erp_fusion", "DELETED_KEYS"), ("ehr_fhir", "ProcedureDevice")}
 SNAPSHOT_SLOT = "0600"
 SAME_WEEKDAYS = 4
-WEEK = timedelta(days=7)
 
 
 class Number(NamedTuple):
@@ -111,9 +110,10 @@ class ArrivalRules:
             rows[feed_of(file)][file.folder_date] += file.rows
         least = limit("volume_min_rows")
         for feed, days in sorted(rows.items()):
+            earlier: dict[int, list[int]] = defaultdict(list)  # by weekday, of the dates on which the feed came
             for day in sorted(days):
-                earlier = (day - WEEK * weeks for weeks in range(1, SAME_WEEKDAYS + 1))
-                before = [days[date_before] for date_before in earlier if date_before in days]
+                before = earlier[day.weekday()][-SAME_WEEKDAYS:]
+                earlier[day.weekday()].append(days[day])
                 median = _median(before)
                 if len(before) < SAME_WEEKDAYS or median < least:
                     continue

@@ -49,27 +49,23 @@ class TransferRules:
     def judge(self) -> None:
         """Follow the rule to the end of the world."""
         for (number, line), halves in self._lines.items():
-            if halves.shipped is None:
-                continue
-            known, out = halves.shipped
-            dates = {known, local_date(out.happened_at) + ON_THE_ROAD}
-            if halves.received is not None:
-                dates.add(halves.received[0])
+            dates: set[date] = set()
+            for known, half in filter(None, (halves.shipped, halves.received)):
+                dates |= {known, local_date(half.happened_at) + ON_THE_ROAD}
             self._book.follow(dates, partial(self._line_of, f"transfer={number}|line={line}", halves))
 
     def _line_of(self, key: str, halves: Halves, as_of: date, docket: Docket) -> None:
-        if halves.shipped is None or halves.shipped[0] > as_of:
+        """Both halves; of a line that never left the centre the day of its receipt stands for that of its shipment."""
+        out, taken = (half[1] if half and half[0] <= as_of else None for half in (halves.shipped, halves.received))
+        first = out or taken
+        if first is None or as_of < local_date(first.happened_at) + ON_THE_ROAD:
             return
-        out = halves.shipped[1]
-        day = local_date(out.happened_at)
-        if as_of < day + ON_THE_ROAD:
+        day = local_date(first.happened_at)
+        site = taken.site if taken is not None else self._site_of[first.to_location_id or ""]
+        if out is None or taken is None:
+            docket.fire("GL-09", site, key, cents(first.erp_amount or Decimal(0)), day)
             return
-        site = self._site_of[out.to_location_id or ""]
         value = out.erp_amount or Decimal(0)
-        if halves.received is None or halves.received[0] > as_of:
-            docket.fire("GL-09", site, key, cents(value), day)
-            return
-        taken = halves.received[1]
         difference = (taken.erp_amount or Decimal(0)) - value
         if taken.quantity_each != -out.quantity_each or is_beyond("interco", difference, value):
             docket.fire("GL-09", site, key, cents(difference), day)

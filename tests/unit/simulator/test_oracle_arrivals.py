@@ -102,10 +102,10 @@ def test_a_layout_that_is_as_agreed_again_clears():
 # -------------------------------------------------------------------------------------------------------------- INT-05
 
 
-def volumes(tiny: Tiny, *rows: int) -> str:
-    """Files of one weekday, a week apart; gives the key of the last."""
+def volumes(tiny: Tiny, *rows: int | None) -> str:
+    """Files of one weekday, a week apart, none where None stands; gives the key of the last."""
     for week, number in enumerate(rows):
-        for part in ("am", "pm"):
+        for part in ("am", "pm") if number is not None else ():
             tiny.file(
                 START + week * WEEK, f"{week}{part}", name=f"{part}.csv", rows=number // 2, stated_rows=number // 2
             )
@@ -123,6 +123,8 @@ def volumes(tiny: Tiny, *rows: int) -> str:
         ((200, 200, 200, 118), False),
         ((98, 98, 98, 98, 10), False),
         ((100, 100, 100, 100, 10), True),
+        ((200, 200, 200, None, 200, 118), True),
+        ((200, 200, None, 200, 118), False),
     ],
 )
 def test_the_rows_of_a_date_are_held_against_the_median_of_four_weeks(rows, fires):

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from ingest.simulator.oracle import evaluate
 from tests.unit.simulator.oracle_worlds import SURGERY, Tiny, at
 
 KEY = "transfer=TO00010001|line=1"
@@ -59,3 +60,11 @@ def test_halves_that_agree_within_two_days_are_not_found():
     ship(tiny)
     take_in(tiny)
     assert tiny.found("GL-09") == {}
+
+
+def test_what_was_taken_in_and_never_left_the_centre_is_found_two_days_after_its_receipt():
+    tiny = Tiny()
+    take_in(tiny)
+    assert tiny.found("GL-09") == {KEY: "1000.00"}
+    assert tiny.course("GL-09") == {KEY: (SURGERY + days(3), None)}
+    assert {each.facility_id for each in evaluate(tiny.world) if each.rule_id == "GL-09"} == {"H5"}
