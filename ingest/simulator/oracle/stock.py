@@ -47,7 +47,7 @@ class StockRules:
         for row in view.shelf_lots():
             self._lots[row.location_id, row.pou_item_no][row.lot, row.serial, row.owner].append(row)
         self._statuses: dict[Place, list[ShelfStatus]] = defaultdict(list)
-        for status in view.shelf_statuses():
+        for status in (*view.shelf_statuses(), *self._materials_statuses()):
             self._statuses[status.location_id, status.pou_item_no].append(status)
 
     def judge(self) -> None:
@@ -56,6 +56,19 @@ class StockRules:
         self._judge_reorders()
         self._judge_stock_outs()
         self._judge_expiring()
+
+    def _materials_statuses(self) -> Iterator[ShelfStatus]:
+        """Balances of the MMIS by item, all owners; what is on order there only the ERP knows, a night later."""
+        held: dict[Place, dict[str, Decimal]] = defaultdict(dict)
+        for row in self._world.on_hand:
+            is_kept = self._world.locations[row.location_id].is_perpetual
+            if is_kept and self._world.sites[row.site].stock_system == "mmis":
+                owners = held[row.location_id, row.pou_item_no]
+                owners[row.owner] = row.quantity_each
+                available = sum(owners.values(), NONE)
+                yield ShelfStatus(
+                    row.business_date, row.site, row.location_id, row.pou_item_no, row.item_key, available, None, None
+                )
 
     def _key(self, place: Place) -> str:
         return f"location={self._world.locations[place[0]].pou_code}|item={place[1]}"

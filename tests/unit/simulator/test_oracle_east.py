@@ -235,3 +235,14 @@ def test_an_item_of_the_second_database_that_resolves_to_nothing_is_unmapped(eas
     east.deliver(east.known(stranger))
     found = east.found("MDM-01")
     assert f"system=ehr_fhir|item=E{20000 + stranger.key}" in found
+
+
+def test_an_empty_shelf_of_the_mmis_is_a_stock_out_of_all_owners_together(east):
+    """STK-02: materials management tells balances and movements as the point-of-use system does."""
+    shelf = {"site": "H8", "location_id": "H8-STR", "pou_item_no": f"E{20000 + east.supply.key}-2"}
+    east.issue(east.supply, "1", location_id="H8-STR")
+    east.balance(east.supply, "0", SURGERY + timedelta(days=1), **shelf)
+    east.balance(east.supply, "4", SURGERY + timedelta(days=3), owner="CONSIGNED", **shelf)
+    key = f"location=H8STR-2|item=E{20000 + east.supply.key}-2"
+    assert east.course("STK-02") == {key: (SURGERY + timedelta(days=1), SURGERY + timedelta(days=3))}
+    assert east.found("STK-01") == {}
