@@ -14,16 +14,13 @@ import pytest
 from ingest.clock import AsOf
 from ingest.run import ingest
 from ingest.simulator import build_world
-from ingest.simulator.chance import Chance
-from ingest.simulator.delivery import Outbox
 from ingest.simulator.events import Movement, World
-from ingest.simulator.masters import build_masters
 from ingest.simulator.mmis_text import layout, signed
 from ingest.simulator.oracle import evaluate
 from ingest.simulator.oracle.view import View
-from ingest.simulator.plan import DefectPlan
 from ingest.simulator.scans import Scan
 from ingest.simulator.stock import Stock
+from tests.unit.simulator.stock_world import opened
 
 START, DAYS, SCALE = date(2026, 2, 2), 28, 0.02
 SITES = ("CDC", "H1", "H6", "H7", "H8")
@@ -322,13 +319,7 @@ def test_what_the_centre_sends_arrives_as_a_transfer_under_its_order(built: Buil
 
 @pytest.fixture
 def east(tmp_path: Path) -> Stock:
-    world = World(START, START + timedelta(days=5), 5)
-    chance = Chance(5)
-    plan = DefectPlan(world, chance, False, False, 10)
-    build_masters(world, chance, plan, 0.01, ["H6", "H8"])
-    stock = Stock(world, Outbox(tmp_path, world, plan, chance), plan, chance)
-    stock.opening(START - timedelta(days=1))
-    return stock
+    return opened(tmp_path, START, ("H6", "H8"))
 
 
 def test_usage_of_the_acquired_hospital_waits_for_the_morning_and_names_no_case(east: Stock) -> None:
@@ -524,7 +515,7 @@ def test_q71_a_file_of_the_quarter_has_a_wrong_trailer_or_none(tmp_path: Path, s
     report = ingest(tmp_path, tmp_path / "home", AsOf.parse(world.end.isoformat()), "run", systems=["mmis"])
     counts = {entry.feed: entry for entry in report.extracts}
     assert counts["mmis.TXN"].files_refused == wrong[0].is_truncated
-    known = [known for known, movement in View(world, world.end).movements if known <= world.end]
+    known = [known for known, movement in View(world, world.end).movements() if known <= world.end]
     assert counts["mmis.TXN"].rows_landed == len(known)
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 
 from ingest.simulator.amounts import money
-from ingest.simulator.chance import Chance
-from ingest.simulator.delivery import CHICAGO, Outbox
-from ingest.simulator.events import Item, World
-from ingest.simulator.masters import build_masters
-from ingest.simulator.plan import DefectPlan
+from ingest.simulator.delivery import CHICAGO
+from ingest.simulator.events import Item
 from ingest.simulator.scans import Scan
 from ingest.simulator.stock import Stock
 from tests.unit.simulator.clinical_world import small_world
+from tests.unit.simulator.stock_world import opened
 
 START = date(2026, 2, 2)
 AT = datetime(2026, 2, 2, 9, tzinfo=CHICAGO)
@@ -25,13 +23,7 @@ AT = datetime(2026, 2, 2, 9, tzinfo=CHICAGO)
 
 @pytest.fixture
 def stock(tmp_path: Path) -> Stock:
-    world = World(START, START + timedelta(days=5), 5)
-    chance = Chance(5)
-    plan = DefectPlan(world, chance, False, False, 10)
-    build_masters(world, chance, plan, 0.01, ["H1", "H5"])
-    stock = Stock(world, Outbox(tmp_path, world, plan, chance), plan, chance)
-    stock.opening(START - timedelta(days=1))
-    return stock
+    return opened(tmp_path, START, ("H1", "H5"))
 
 
 def shelf_item(stock: Stock) -> Item:
