@@ -1,7 +1,7 @@
 """Two worlds for the tests of the quirks, one with all of them and a small one without, and their deliveries as tables.
 
 Here: the worlds, built once per session; reading what was delivered, as text and as an analyst would open it; what a
-quirk is to a test (`Quirk`) and how it is judged. Not here: the quirks themselves (test_quirks_*.py).
+quirk is to a test (`Quirk`) and how it is judged. Not here: the quirks themselves (quirks_*.py).
 """
 
 from __future__ import annotations

@@ -10,10 +10,12 @@ import pytest
 
 from ingest.simulator import build_world
 from ingest.simulator.plan import QUIRK_SHARES
-from tests.unit.simulator.quirk_world import Deliveries
-from tests.unit.simulator.test_quirks_clinical import QUIRKS as CLINICAL
-from tests.unit.simulator.test_quirks_clinical import preference_cards, several_makers, short_revenue_codes
-from tests.unit.simulator.test_quirks_supply import QUIRKS as SUPPLY
+from tests.unit.simulator.quirk_world import Deliveries, Quirk, with_quirks, without_quirks
+from tests.unit.simulator.quirks_clinical import QUIRKS as CLINICAL
+from tests.unit.simulator.quirks_clinical import preference_cards, several_makers, short_revenue_codes
+from tests.unit.simulator.quirks_supply import QUIRKS as SUPPLY
+
+QUIRKS = (*CLINICAL, *SUPPLY)
 
 TESTS = Path(__file__).parents[2]
 # Quirks that tests of their own system prove, by number.
@@ -59,7 +61,7 @@ def proven_in(path: Path) -> str:
 
 def test_every_quirk_has_a_test() -> None:
     elsewhere = {number for numbers in ELSEWHERE.values() for number in numbers}
-    here = {quirk.number for quirk in (*CLINICAL, *SUPPLY)}
+    here = {quirk.number for quirk in QUIRKS}
     assert sorted(here | elsewhere) == sorted(f"Q{number:02d}" for number in range(1, 131))
 
 
@@ -67,6 +69,16 @@ def test_every_quirk_has_a_test() -> None:
 def test_the_tests_of_a_system_name_the_quirks_they_prove(module: str) -> None:
     tests = proven_in(TESTS / module)
     assert [number for number in ELSEWHERE[module] if number not in tests] == []
+
+
+@pytest.mark.parametrize("quirk", QUIRKS, ids=str)
+def test_a_quirk_shows_at_its_share(quirk: Quirk) -> None:
+    quirk.is_there(with_quirks())
+
+
+@pytest.mark.parametrize("quirk", [*CLINICAL.switched, *SUPPLY.switched], ids=str)
+def test_a_quirk_can_be_switched_off(quirk: Quirk) -> None:
+    quirk.is_absent(without_quirks())
 
 
 def test_shares_are_those_of_the_landscape() -> None:

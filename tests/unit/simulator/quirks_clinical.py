@@ -9,18 +9,14 @@ direct identifiers in accounts (Q52).
 from __future__ import annotations
 
 import polars as pl
-import pytest
 
 from tests.unit.simulator.quirk_world import (
     RAISED,
     Deliveries,
-    Quirk,
     Register,
     filled,
     number,
     share_of,
-    with_quirks,
-    without_quirks,
 )
 
 QUIRKS = Register()
@@ -306,13 +302,3 @@ def other_units_of_charge(seen: Deliveries) -> tuple[int, int]:
 def direct_identifiers(seen: Deliveries) -> tuple[int, int]:
     accounts = seen.newest("hb", "HSP_ACCOUNT", "HSP_ACCOUNT_ID")
     return share_of(accounts, pl.col("PAT_SSN").str.contains(r"^\d{3}-\d{2}-\d{4}$") & filled("HSP_ACCOUNT_NAME"))
-
-
-@pytest.mark.parametrize("quirk", QUIRKS, ids=str)
-def test_a_quirk_shows_at_its_share(quirk: Quirk) -> None:
-    quirk.is_there(with_quirks())
-
-
-@pytest.mark.parametrize("quirk", QUIRKS.switched, ids=str)
-def test_a_quirk_can_be_switched_off(quirk: Quirk) -> None:
-    quirk.is_absent(without_quirks())

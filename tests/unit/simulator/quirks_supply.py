@@ -17,19 +17,15 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import polars as pl
-import pytest
 
 from tests.unit.simulator.quirk_world import (
     RAISED,
     START,
     Deliveries,
-    Quirk,
     Register,
     filled,
     number,
     share_of,
-    with_quirks,
-    without_quirks,
 )
 
 QUIRKS = Register()
@@ -714,13 +710,3 @@ def expired_codes(seen: Deliveries) -> tuple[int, int]:
     ends = {date.fromisoformat(day) for day in expired["valid_to"]}
     assert all(day.day == 1 and day.month % 3 == 1 for day in ends)
     return expired.height, codes.height
-
-
-@pytest.mark.parametrize("quirk", QUIRKS, ids=str)
-def test_a_quirk_shows_at_its_share(quirk: Quirk) -> None:
-    quirk.is_there(with_quirks())
-
-
-@pytest.mark.parametrize("quirk", QUIRKS.switched, ids=str)
-def test_a_quirk_can_be_switched_off(quirk: Quirk) -> None:
-    quirk.is_absent(without_quirks())
