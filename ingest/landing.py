@@ -311,19 +311,24 @@ def write_part(folder: Path, frame: pl.DataFrame, extract: Extract) -> str:
     writing = folder / f"{os.getpid()}.writing{ASIDE}"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         frame = pl.DataFrame(pool.map(written, frame.select(*extract.landed_columns, *META_COLUMNS)))
-    with writing.open("w+b") as stream, ThreadPoolExecutor(1) as pool:
-        frame.write_parquet(
-            stream,
-            compression="zstd",
-            compression_level=1,
-            row_group_size=ROW_GROUP,
-            metadata={"ARROW:schema": _stated_schema(extract)},
-        )
-        stream.flush()
-        on_disk = pool.submit(os.fsync, stream.fileno())
-        stream.seek(0)
-        name = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
-        on_disk.result()
+    try:
+        with writing.open("w+b") as stream, ThreadPoolExecutor(1) as pool:
+            frame.write_parquet(
+                stream,
+                compression="zstd",
+                compression_level=1,
+                row_group_size=ROW_GROUP,
+                metadata={"ARROW:schema": _stated_schema(extract)},
+            )
+            stream.flush()
+            on_disk = pool.submit(os.fsync, stream.fileno())
+            stream.seek(0)
+            name = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+            on_disk.result()
+    except BaseException as trouble:
+        trouble.add_note(f"{extract.feed}: a part could not be written; its deliveries are read again by the next run")
+        writing.unlink(missing_ok=True)
+        raise
     writing.replace(folder / f"{name}.parquet{ASIDE}")
     return name
 

@@ -1,15 +1,19 @@
 """The landing rule: what lands is a function of the set of deliveries, in whatever order they arrive."""
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import shape
+from ingest.batches import BatchLedger
 from ingest.contract import Column, ColumnType
 from ingest.landing import hashed, hashes, key_hashes, new_versions, state_of, versions_of
 from ingest.sources import Sources
@@ -345,3 +349,41 @@ def test_rows_land_by_the_rule_however_many_have_their_key_alone(rows, known):
     before = [(key, *each) for key, each in known.items()]
     assert lands("incremental", rows, before) == versions
     assert lands("event", rows, before) == events
+
+
+@pytest.mark.parametrize("failing", [1, 2, 4])
+def test_a_part_that_cannot_be_written_stops_the_run_and_leaves_nothing(tmp_path, monkeypatch, failing):
+    """Parts are written behind the run: what fails there is told, and the next run lands all."""
+    landing, home, undisturbed = Landing(tmp_path / "landing"), tmp_path / "home", tmp_path / "undisturbed"
+    for day in range(1, 5):
+        landing.put(INCREMENTAL, f"202601{day:02d}", [procedure(key, day) for key in range(3)])
+    monkeypatch.setattr("ingest.sources.STRETCH", 1)
+    run(landing, undisturbed, systems=["ehr"])
+    written, write = [], pl.DataFrame.write_parquet
+
+    def fills_the_disk(frame, stream, **options):
+        written.append(stream)
+        if len(written) == failing:
+            stream.write(b"PAR1 and no more")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(frame, stream, **options)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(pl.DataFrame, "write_parquet", fills_the_disk)
+        with pytest.raises(OSError, match="No space left") as told:
+            run(landing, home, systems=["ehr"])
+    assert len(written) == failing
+    assert told.value.__notes__ == [
+        f"{INCREMENTAL}: a part could not be written; its deliveries are read again by the next run"
+    ]
+    raw = home / "lake" / "raw"
+    assert not list(raw.rglob("*.writing*"))
+    assert {path.name for path in raw.rglob("*.parquet")} == {"_empty.parquet"}
+    with BatchLedger(home / "lake") as ledger:
+        assert not ledger.latest_attempts()
+        assert not ledger.parts(*INCREMENTAL.split("."))
+    report = run(landing, home, systems=["ehr"])
+    assert len(report.recovered) == failing - 1
+    assert (report.files, report.rows_landed) == (4, 12)
+    columns = ["LOG_ID", "OR_PROC_ID", "_op", "_file", "_line", "_batch_id", "_row_hash"]
+    assert lake(home, INCREMENTAL).select(columns).equals(lake(undisturbed, INCREMENTAL).select(columns))
