@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quality.controls.suites import leave_data_docs, refused_by_suite, remember_run
+from quality.controls.suites import refused_by_suite, remember_run
 from quality.findings import finding_schema, findings_of
 from quality.ledger import EXCEPTION_TYPES, LIVE_STATUSES, Applied, ExceptionLedger
 from quality.relations import Relation, RelationFault, connected, read_relation
@@ -100,8 +100,8 @@ def judge(
 
     Writes `work/judged.parquet` (what fires now, for the second dbt call), the frames of the ledger suites below
     `work/controls`, and the table quality.exceptions in the build, closed exceptions included. `run_id` is the name
-    of `work` unless given. Data Docs go to `data_docs`; without it to the home's when `work` is one of its warehouse
-    folders, else below `work`.
+    of `work` unless given. Data Docs are made of the suites once, with that of the control totals: in `data_docs`;
+    without it in the home's when `work` is one of its warehouse folders, else below `work`.
 
     A relation that is missing or broken holds its rules back: their exceptions stay as they were last judged.
 
@@ -109,8 +109,7 @@ def judge(
         EarlierAsOf: the ledger knows a later as-of.
     """
     rulebook = rulebook or Rulebook()
-    docs = data_docs or data_docs_of(work)
-    remember_run(work, as_of, docs)
+    remember_run(work, as_of, data_docs or data_docs_of(work))
     with connected(build) as connection:
         found = _find(connection, attempts, as_of, rulebook, work)
         applied = ledger.apply(
@@ -118,7 +117,6 @@ def judge(
         )
         exceptions = ledger.exceptions()
         _write_exceptions(connection, exceptions, work / JUDGED)
-    leave_data_docs(work, docs, as_of)
     firing = exceptions.filter("is_firing")
     due = firing.filter(firing["status"].is_in(LIVE_STATUSES))
     return Judgement(

@@ -62,7 +62,7 @@ class RememberedRun:
 
 
 def remember_run(work: Path, as_of: AsOf, data_docs: Path) -> None:
-    """Note beside a run what a later step needs to make its Data Docs again."""
+    """Note beside a run what a later step needs to make its Data Docs."""
     folder = work / CONTROLS
     folder.mkdir(parents=True, exist_ok=True)
     text = {"as_of": str(as_of), "data_docs": str(data_docs.absolute())}

@@ -123,7 +123,7 @@ def build(
 
     Columns: hop, feed, measure, value decimal(38,4), batch_id (empty for a hop that is not counted by batch), reasons.
     Beside a run that was judged (`work`, by default the build's folder) the identities are asserted by a Great
-    Expectations suite, and the Data Docs are made again with it.
+    Expectations suite, and the Data Docs are made of all that the run judged.
     """
     with connected(build_db) as connection:
         totals = [
