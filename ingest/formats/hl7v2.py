@@ -215,13 +215,17 @@ def look(content: Content, delivery: Delivery, extracts: Sequence[Extract]) -> L
         rows = dict.fromkeys(wanted, 0)
         return Look(rows) if blank else Look(rows, refusal="no message header (MSH) in the file")
     rows = {name: seen.counts[segment] for name, segment in wanted.items()}
-    if messages and not any(rows.values()):
-        # There are messages to refuse, though none has a row.
-        rows[next(iter(rows))] = messages
+    if not any(rows.values()) and (messages or _OUTSIDE.search(content)):
+        # There is something to refuse, though no row: messages, or text between batches that may hide one.
+        rows[next(iter(rows))] = max(messages, 1)
     refusal, agrees = _trailers(seen.envelope, messages)
     is_closed = bool(seen.envelope) and seen.envelope[-1][0] in ("BTS", "FTS")
     is_cut = not seen.has_end and not is_closed and (messages > 1 or bool(seen.envelope))
     return Look(rows, refusal, trailer=None if agrees is None else Trailer(agrees=agrees), is_cut=is_cut)
+
+
+# Text that is no segment of an envelope, and headers within one.
+_OUTSIDE = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?+|[\r\n])\x0b?+(?!FHS|BHS|BTS|FTS)[^\r\n]*?[^\s\x0b\x1c]|MSH")
 
 
 @dataclass(frozen=True)

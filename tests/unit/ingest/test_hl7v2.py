@@ -282,6 +282,22 @@ def test_a_batch_needs_no_trailer_and_a_trailer_needs_no_count():
     assert look(b"BHS|^~\\&\r" + charges() + b"BTS\r").trailer is None
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n", b"\x1c\r"])
+def test_a_batch_without_messages_is_empty_and_one_whose_only_header_is_damaged_is_not(mark, end):
+    frame = b"\x0b" if b"\x1c" in end else b""
+    envelope = [b"FHS|^~\\&|EPIC", b"BHS|^~\\&|EPIC", b"", b" ", b"BTS|", b"FTS|1"]
+    empty = mark + b"".join(frame + line + end for line in envelope)
+    assert not any(look(empty).rows.values())
+    assert read(empty) == ([], [])
+    lines = charges().split(b"\r")
+    for hurt in (lines[0][4:], b"2||118.4" + lines[0], b"X" + lines[0]):
+        damaged = empty.replace(frame + b"BTS", hurt + b"\r" + frame + b"BTS")
+        assert look(damaged).refusal is None
+        assert any(look(damaged).rows.values())
+        assert read(damaged)[1]
+
+
 def test_a_file_of_several_messages_that_ends_in_a_segment_is_cut():
     two = charges("M1") + charges("M2")
     assert not look(two).is_cut
