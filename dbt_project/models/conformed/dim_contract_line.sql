@@ -5,7 +5,7 @@
 -- A tier without a signed letter is listed, not activated. A later version of the same line ends the earlier one.
 -- Manufacturer item: manufacturer (by alias) and catalogue number without punctuation (Q126), else GTIN, else the supplier's
 -- number in an ERP. Two products whose numbers differ in punctuation only are told apart by GTIN, then by the supplier's number
--- as it is written.
+-- as it is written; a number that has neither is a second one of the same product (MDM-02), which buys on its contracts.
 with lines as (
     select
         line.*,
@@ -113,10 +113,16 @@ identified as (
         and lines.vendor_catalogue_key = vendor_numbers.vendor_catalogue_key
 ),
 
+marked_items as (
+    select item_key from gtins
+    union
+    select item_key from vendor_numbers
+),
+
 items as (
     select
-        price_line_key,
-        item_key
+        candidates.price_line_key,
+        candidates.item_key
     from (
         select
             price_line_key,
@@ -126,9 +132,14 @@ items as (
         from identified
         group by price_line_key, item_key
     ) as candidates
+    left join marked_items
+        on candidates.item_key = marked_items.item_key
     qualify
-        best_way = min(best_way) over (partition by price_line_key)
-        and agreement = max(agreement) over (partition by price_line_key, best_way)
+        best_way = min(best_way) over (partition by candidates.price_line_key)
+        and (
+            agreement = max(agreement) over (partition by candidates.price_line_key, best_way)
+            or marked_items.item_key is null
+        )
 ),
 
 rosters as (

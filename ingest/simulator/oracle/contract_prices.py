@@ -67,15 +67,19 @@ class Contracts:
     """The contracts that orders name."""
 
     def __init__(self, lines: Iterable[ContractLine]) -> None:
-        self._lines: dict[str, list[ContractLine]] = defaultdict(list)
         self._members: dict[str, set[str]] = defaultdict(set)
         for line in lines:
-            self._lines[line.contract_number].append(line)
             self._members[line.contract_number].update(site for site, _ in line.roster)
 
-    def names_expired(self, order: PoLine, item: Item) -> bool:
-        """Whether the order names an agreement of which every line for the item ended before the order date."""
-        named = [line for line in self._lines.get(order.contract_number or "", []) if line.item_key == item.key]
+    @staticmethod
+    def names_expired(order: PoLine, lines: Iterable[ContractLine]) -> bool:
+        """Whether the order names an agreement of which every line for the item ended before the order date.
+
+        Args:
+            order: the order line.
+            lines: all price lines of its item.
+        """
+        named = [line for line in lines if line.contract_number == order.contract_number]
         return bool(named) and all(
             line.effective_to is not None and line.effective_to < order.order_date for line in named
         )
@@ -123,7 +127,7 @@ class ContractRules:
             )
             impact = max(price - price_each(best), Fraction(0)) * Fraction(order.ordered_each)
             docket.fire("CP-02", order.site, key, cents(impact), order.order_date)
-        if self._contracts.names_expired(order, item):
+        if self._contracts.names_expired(order, lines):
             docket.fire("CP-04", order.site, key, cents(0), order.order_date)
         elif any(self._had_price(line, order, price) for line in lines):
             if in_force:

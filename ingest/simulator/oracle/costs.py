@@ -41,8 +41,13 @@ class UnitCosts:
             elif cost.source == "ovtm":
                 self._over_time[cost.item_key].append((cost.valid_from, cost.unit_cost))
         self._lines: dict[int, list[ContractLine]] = defaultdict(list)
+        numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for item in world.items.values():
+            numbers[item.manufacturer_id, item.catalogue_number.strip().upper()].append(item.key)
         for line in world.contract_lines:
-            self._lines[line.item_key].append(line)
+            item = world.items[line.item_key]
+            for key in numbers[item.manufacturer_id, item.catalogue_number.strip().upper()]:
+                self._lines[key].append(line)
         for versions in (*self._averages.values(), *self._over_time.values()):
             versions.sort(key=lambda version: version[0])
 
@@ -91,7 +96,7 @@ class UnitCosts:
         return price_each(min(lines, key=selection)) if lines else None
 
     def contract_lines(self, item_key: int) -> list[ContractLine]:
-        """All price lines of an item, in force or not."""
+        """All price lines of an item, in force or not; a second number of a product (MDM-02) has those of the first."""
         return self._lines.get(item_key, [])
 
 

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from functools import partial
 
-from ingest.simulator.events import Case, ContractLine, Item, PoLine
+from ingest.simulator.events import Case, ContractLine, PoLine
 from ingest.simulator.oracle.calendar import after_business_days
 from ingest.simulator.oracle.contract_prices import Contracts, candidates, markup, order_lines
 from ingest.simulator.oracle.costs import is_in_dates, price_each
@@ -182,16 +182,16 @@ class OrderRules:
             if difference != 0 and abs(difference) > Fraction(1, 200):
                 docket.spare("CP-01", order.site, key, order.order_date, "within tolerance")
             return
-        reason = self._other_rule(order, item)
+        reason = self._other_rule(order, lines)
         if reason:
             docket.spare("CP-01", order.site, key, order.order_date, reason)
             return
         impact = cents(max(difference, Fraction(0)) * Fraction(order.ordered_each))
         docket.fire("CP-01", order.site, key, impact, order.order_date)
 
-    def _other_rule(self, order: PoLine, item: Item) -> str:
+    def _other_rule(self, order: PoLine, lines: list[ContractLine]) -> str:
         """Why a line is not judged although its price differs: its agreement expired or leaves the site out."""
-        if self._contracts.names_expired(order, item):
+        if self._contracts.names_expired(order, lines):
             return "judged by CP-04"
         return "facility not on the roster" if self._contracts.names_foreign(order) else ""
 

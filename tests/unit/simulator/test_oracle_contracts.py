@@ -200,3 +200,14 @@ def test_price_files_hold_renewals_lapsed_agreements_gaps_and_tiers_that_are_rea
     assert any({site for site, _ in row.roster} != set(world.sites) for row in lines)
     letters = {day for row in lines if row.tier == 2 for _, day in row.roster}
     assert None in letters and any(day is not None and world.start <= day <= world.end for day in letters)
+
+
+def test_a_second_number_of_a_product_buys_on_the_contract_of_the_first():
+    """MDM-02: an order of the number that was entered twice is held against the price of the manufacturer's item."""
+    tiny = Tiny()
+    tiny.contract(tiny.supply, "100")
+    again = tiny.item("Stapler", price="100", charge_code="C100")
+    maker = {name: getattr(tiny.supply, name) for name in ("manufacturer_id", "catalogue_number")}
+    tiny.world.items[again.key] = replace(again, **maker)
+    dear = tiny.order(tiny.world.items[again.key], "1", "120")
+    assert tiny.found("CP-01") == {f"po={dear}|line=1": "20.00"}
