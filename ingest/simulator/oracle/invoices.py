@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 from functools import partial
 
-from ingest.simulator.events import Invoice, InvoiceLine, PoLine, SupplierClosure
-from ingest.simulator.oracle.contract_prices import ordered_each
+from ingest.simulator.events import Invoice, InvoiceLine, SupplierClosure
 from ingest.simulator.oracle.docket import Book, Docket
-from ingest.simulator.oracle.payables import TWO_PERCENT, Billed, OrderHistory, PayableRules
+from ingest.simulator.oracle.payables import OrderHistory, PayableRules, is_in_another_unit
 from ingest.simulator.oracle.tolerance import cents, is_beyond
 from ingest.simulator.oracle.view import Versions, View
 
@@ -57,31 +55,14 @@ class InvoiceRules:
         order = history.order.at(as_of)
         if order is None or order.match_basis == "2way":
             return
+        item = self._view.identity.item(self._view.identity.golden(order.erp, order.erp_item_no))
         for bill in self._payables.billed(history, as_of):
             line, header = bill.line, bill.header
             key = f"system={header.erp}|supplier={header.supplier_no}|invoice={header.number}|line={line.line}"
-            if self._is_in_another_unit(order, bill):
+            if is_in_another_unit(order, item, line):
                 docket.fire("M3-04", header.site, key, cents(0), header.invoice_date)
             if order.match_basis == "ers" and header.source != "ERS":
                 docket.fire("M3-15", header.site, key, cents(line.amount), header.invoice_date)
-
-    def _is_in_another_unit(self, order: PoLine, bill: Billed) -> bool:
-        """Whether an invoice line is in another unit, by a factor of the item's packages, for the same money."""
-        line = bill.line
-        if line.uom == order.uom or not line.unit_price or not order.unit_price:
-            return False
-        item = self._view.identity.item(self._view.identity.golden(order.erp, order.erp_item_no))
-        factors = {Fraction(order.each_per_uom), Fraction(line.each_per_uom)}
-        if item is not None:
-            factors |= {Fraction(package.each) for package in item.packages}
-        factors.discard(Fraction(1))
-        ratio = Fraction(line.unit_price) / Fraction(order.unit_price)
-        is_factor = any(
-            abs(ratio * factor - 1) <= TWO_PERCENT or abs(ratio / factor - 1) <= TWO_PERCENT for factor in factors
-        )
-        amount = Fraction(line.amount)
-        extended = (Fraction(line.quantity_each) * ordered_each(order), Fraction(order.amount))
-        return is_factor and any(abs(amount - other) <= TWO_PERCENT * abs(other) for other in extended)
 
     # ------------------------------------------------------------------------------------------------- M3-10, M3-13
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import partial
 
 from ingest.simulator.events import Invoice, InvoiceLine, Item, PoLine, ReceiptLine
+from ingest.simulator.oracle.contract_prices import ordered_each
 from ingest.simulator.oracle.docket import Book, Docket
 from ingest.simulator.oracle.tolerance import cents, is_beyond, limit
 from ingest.simulator.oracle.view import Versions, View
@@ -133,23 +134,10 @@ class PayableRules:
                 docket.spare("M3-01", header.site, key, header.invoice_date, "price UoM explains it")
         elif not is_beyond("price_po", variance, price * quantity):
             docket.spare("M3-01", header.site, key, header.invoice_date, "within tolerance")
-        elif self._is_unit_mismatch(order, item, line):
+        elif is_in_another_unit(order, item, line):
             docket.spare("M3-01", header.site, key, header.invoice_date, "price UoM explains it")
         else:
             docket.fire("M3-01", header.site, key, cents(variance), header.invoice_date)
-
-    @staticmethod
-    def _is_unit_mismatch(order: PoLine, item: Item | None, line: InvoiceLine) -> bool:
-        """Whether another unit on the invoice explains the price: a package factor apart, the same extended amount."""
-        if line.uom == order.uom or not line.unit_price or not order.unit_price:
-            return False
-        factors = {Fraction(order.each_per_uom), Fraction(line.each_per_uom)}
-        if item is not None:
-            factors |= {Fraction(package.each) for package in item.packages}
-        ratio = Fraction(line.unit_price) / Fraction(order.unit_price)
-        return any(
-            abs(ratio * factor - 1) <= TWO_PERCENT or abs(ratio / factor - 1) <= TWO_PERCENT for factor in factors
-        )
 
     def _quantity_of(
         self,
@@ -256,6 +244,23 @@ class PayableRules:
                 docket.spare("M3-07", later.site, key, later.invoice_date, "invoice, full credit and rebill")
             else:
                 docket.fire("M3-07", later.site, key, cents(later.amount), later.invoice_date)
+
+
+def is_in_another_unit(order: PoLine, item: Item | None, line: InvoiceLine) -> bool:
+    """M3-04: another unit, prices a factor of the item's packages apart, the same money; it explains M3-01, too."""
+    if line.uom == order.uom or not line.unit_price or not order.unit_price:
+        return False
+    factors = {Fraction(order.each_per_uom), Fraction(line.each_per_uom)}
+    if item is not None:
+        factors |= {Fraction(package.each) for package in item.packages}
+    factors.discard(Fraction(1))
+    ratio = Fraction(line.unit_price) / Fraction(order.unit_price)
+    is_factor = any(
+        abs(ratio * factor - 1) <= TWO_PERCENT or abs(ratio / factor - 1) <= TWO_PERCENT for factor in factors
+    )
+    amount = Fraction(line.amount)
+    extended = (Fraction(line.quantity_each) * ordered_each(order), Fraction(order.amount))
+    return is_factor and any(abs(amount - other) <= TWO_PERCENT * abs(other) for other in extended)
 
 
 def is_in_both_erps(earlier: Invoice, later: Invoice) -> bool:

@@ -201,6 +201,16 @@ def test_another_unit_of_measure_explains_a_price():
     assert tiny.near("M3-01")[f"{mistyped}|line=1"] == "price UoM explains it"
 
 
+@pytest.mark.parametrize(("price", "impact"), [("1000", "3600.00"), ("10", "360.00")])
+def test_another_unit_explains_no_price_that_costs_other_money(price, impact):
+    """M3-04 asks for amounts that agree; the price of a box for one, or of one for a tenth, is another price."""
+    tiny = Tiny()
+    po = tiny.order(tiny.supply, "2", "1000", uom="BX", each_per_uom=Decimal(10))
+    invoice = tiny.invoice(po, "4", price, uom="EA")
+    assert tiny.found("M3-01") == {f"{invoice}|line=1": impact}
+    assert tiny.found("M3-04") == {}
+
+
 @pytest.mark.parametrize("changes", [{"is_cancelled": True}, {"line_cancelled": True}])
 def test_cancelled_invoices_and_lines_are_not_judged(changes):
     tiny = Tiny()
