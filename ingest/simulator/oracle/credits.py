@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 
-from ingest.simulator.events import Case, ClaimCode, Invoice, InvoiceLine, PoLine
+from ingest.simulator.events import Case, ClaimCode, Invoice, InvoiceLine, PoLine, UsageLine
 from ingest.simulator.oracle.charges import Accounts
 from ingest.simulator.oracle.docket import Book, Docket
 from ingest.simulator.oracle.orders import OrderRules, codes_of, is_for, is_near, same_product
@@ -113,7 +113,7 @@ class CreditRules:
             if line.usage.record == "implant" and line.usage.implant_id and line.used > 0
         ]
         for line in lines:
-            memo = self._credit(case, line, lines, credited, as_of)
+            memo = self._credit(case, line, lines, explanted, credited, as_of)
             if memo is None or not explanted:
                 continue
             amount, credited_on = memo
@@ -135,7 +135,8 @@ class CreditRules:
         self,
         case: Case,
         line: Line,
-        implants: Iterable[Line],
+        implants: list[Line],
+        explanted: list[UsageLine],
         credited: dict[OrderLineKey, Versions[PoLine]],
         as_of: date,
     ) -> tuple[Decimal, date] | None:
@@ -143,7 +144,10 @@ class CreditRules:
         memos: list[tuple[Decimal, date]] = []
         for key, versions in credited.items():
             order = versions.at(as_of)
-            if order is None or order.is_cancelled or not self._is_order_of(case, line, implants, order):
+            if order is None or order.is_cancelled:
+                continue
+            is_mine = self._is_order_of(case, line, implants, order)
+            if not (is_mine or self._is_order_of_explanted(line, implants, explanted, order)):
                 continue
             for headers, memo_line in self._memos[key]:
                 memo = headers.at(as_of)
@@ -162,3 +166,17 @@ class CreditRules:
             others = [other for other in implants if same_product(identity, other, order, False)]
             return alike or not any(codes & codes_of(other.usage.lot, other.usage.serial) for other in others)
         return alike and is_near(order, case.surgery_date) and is_for(identity, line, order)
+
+    def _is_order_of_explanted(
+        self, line: Line, implants: list[Line], explanted: list[UsageLine], order: PoLine
+    ) -> bool:
+        """Whether an order line, of any day, has the lot or serial of the device whose place the implant takes.
+
+        That is the first implant of its item, else the first of the log.
+        """
+        codes = codes_of(order.lot, order.serial)
+        goldens = {self._view.identity.golden_of(row) for row in explanted if codes & codes_of(row.lot, row.serial)}
+        if not goldens:
+            return False
+        heirs = [other for other in implants if other.golden and other.golden in goldens] or implants
+        return line is heirs[0]

@@ -90,3 +90,14 @@ def test_of_two_implants_of_one_item_the_one_with_the_lot_of_the_order_is_credit
     tiny = replaced()
     tiny.use("40000001", tiny.bill_only, lot="B200", implant_id="72")
     assert tiny.found("UC-16") == {KEY: "1500.00"}
+
+
+@pytest.mark.parametrize(("lot", "found"), [("OLD1", {KEY: "1500.00"}), ("OLD2", {})])
+def test_a_credit_on_the_order_of_the_explanted_device_is_for_what_took_its_place(lot, found):
+    """The old one was ordered for another case, months before; its lot tells the order."""
+    tiny = Tiny()
+    tiny.use(tiny.case(), tiny.bill_only, lot="A100", implant_id="71")
+    tiny.use("40000001", tiny.bill_only, action="explanted", implant_id="70", lot="OLD1", warranty_completed=SURGERY)
+    po_key = tiny.order(tiny.bill_only, "1", "2000", SURGERY - timedelta(days=90), po_type="bill_only", lot=lot)
+    tiny.invoice(po_key, "-1", "1500", CREDITED)
+    assert tiny.found("UC-16") == found
