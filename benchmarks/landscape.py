@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -27,6 +28,13 @@ WORLD = ["--start", START, "--days", str(DAYS), "--scale", str(SCALE), "--seed",
 SITES = ["--sites", "CDC,H1,H2,H3,H4,H5,H6,H7,H8"]
 CONTRACTS = Path(__file__).resolve().parents[2] / "shared" / "contracts" / "README.md"
 SECONDS, GIGABYTES = 240, 3.0
+# A world opens without documents and sends its masters first: what is ordered is received after days and billed after
+# more, so rows are counted from here on. Invoices on terms of 30 and 45 days are paid after the world's end.
+WARM_UP = 15
+SETTLED_FROM = f"{date.fromisoformat(START) + timedelta(days=WARM_UP):%Y%m%d}"
+LATER_THAN_THE_WORLD = ("APPAYMENT", "AP_PAYMENTS")
+# One line for each account and day, whatever the volume: such rows do not grow with the scale.
+BY_ACCOUNT = ("GLTRANS", "GL_JE_HEADERS", "GL_JE_LINES", "GL_BALANCES")
 
 
 def run() -> None:
@@ -50,23 +58,25 @@ class Deliveries:
     def __init__(self, landing: Path) -> None:
         self.landing = landing
 
-    def files(self, system: str, extract: str) -> Iterator[bytes]:
-        """Contents of an extract's files in the order of delivery; what cannot be read is left out."""
+    def files(self, system: str, extract: str) -> Iterator[tuple[str, bytes]]:
+        """Folder dates and contents of an extract's files in the order of delivery, but what cannot be read."""
         pattern = f"*/{extract}_*.csv" if system == "pou" else f"*/{extract}.csv"
         for path in sorted((self.landing / system).glob(pattern)):
-            yield path.read_bytes()
+            yield path.parent.name, path.read_bytes()
         for path in sorted((self.landing / system).glob(f"*/*/{extract}.zip")):
             if zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
                     for name in archive.namelist():
-                        yield archive.read(name)
+                        yield path.parent.parent.name, archive.read(name)
 
-    def versions(self, system: str, extract: str) -> int:
-        """Different rows that were delivered."""
-        rows: set[int] = set()
-        for content in self.files(system, extract):
+    def versions_a_day(self, system: str, extract: str) -> float:
+        """Different rows that were delivered after the warm-up and not in it, a day."""
+        first: set[int] = set()
+        then: set[int] = set()
+        for folder, content in self.files(system, extract):
+            rows = first if folder < SETTLED_FROM else then
             rows.update(hash(line) for line in content.split(b"\n")[1:] if line)
-        return len(rows)
+        return len(then - first) / (DAYS - WARM_UP)
 
     def rows(self, system: str, extract: str, *columns: str) -> pl.DataFrame:
         """The last version of each key, with the columns named, as text."""
@@ -74,7 +84,7 @@ class Deliveries:
         wanted = list(dict.fromkeys((*key, *columns)))
         frames = [
             pl.read_csv(content, infer_schema=False, truncate_ragged_lines=True).select(wanted)
-            for content in self.files(system, extract)
+            for _, content in self.files(system, extract)
             if content.count(b"\n") > 1
         ]
         if not frames:
@@ -90,13 +100,17 @@ def _print_volumes(feeds: Deliveries) -> None:
         print(f"landscape: rows a day are not compared, {CONTRACTS} is not there")
         return
     total = wanted = 0.0
-    print("landscape: row versions of incremental and event extracts, a day at scale 1.0")
+    print("landscape: row versions of incremental and event extracts, a day at scale 1.0, after the warm-up")
     pattern = r"\| (\w+) \| (\w+) \| (incremental|event) \|.*\| ([\d,]+) \|$"
     for system, extract, _, number in re.findall(pattern, CONTRACTS.read_text(encoding="utf-8"), re.M):
         if system in ("ehr", "hb", "pou", "erp_lawson", "erp_fusion") and not extract.startswith("REMIT_835"):
-            expected, found = float(number.replace(",", "")), feeds.versions(system, extract) / DAYS / SCALE
+            expected, found = float(number.replace(",", "")), feeds.versions_a_day(system, extract) / SCALE
             total, wanted = total + found, wanted + expected
-            print(f"  {system + '.' + extract:36} {found:>10,.0f}  contract {expected:>9,.0f}  {found / expected:6.2f}")
+            remark = "  (terms)" if extract in LATER_THAN_THE_WORLD else "  (by account)" * (extract in BY_ACCOUNT)
+            print(
+                f"  {system + '.' + extract:36} {found:>10,.0f}  contract {expected:>9,.0f}"
+                f"  {found / expected:6.2f}{remark}"
+            )
     print(f"  {'together':36} {total:>10,.0f}  contract {wanted:>9,.0f}  {total / wanted:6.2f}")
 
 
@@ -205,12 +219,15 @@ def _lines_an_order(feeds: Deliveries) -> float:
     )
 
 
-def _invoices_on_hold(feeds: Deliveries) -> float:
-    invoices = feeds.rows("erp_lawson", "APINVOICE").select("COMPANY", "VENDOR", "INVOICE").unique()
-    held = feeds.rows("erp_lawson", "MAINVMSG").select("COMPANY", "VENDOR", "INVOICE").unique()
-    cloud = feeds.rows("erp_fusion", "AP_INVOICE_HEADERS")
-    cloud_held = feeds.rows("erp_fusion", "AP_HOLDS", "ApHoldsAllInvoiceId")["ApHoldsAllInvoiceId"].n_unique()
-    return 100 * _ratio(held.height + cloud_held, invoices.height + cloud.height)
+def _lines_on_hold(feeds: Deliveries) -> float:
+    billed = feeds.rows("erp_lawson", "MAINVDTL").height
+    held = feeds.rows("erp_lawson", "MAINVMSG", "PO_NUMBER", "PO_LINE_NBR")
+    lines = held.select("COMPANY", "VENDOR", "INVOICE", "SUFFIX", "PO_NUMBER", "PO_LINE_NBR").unique().height
+    types = feeds.rows("erp_fusion", "AP_INVOICE_LINES", "ApInvoiceLinesAllLineTypeLookupCode")
+    billed += types.filter(pl.col("ApInvoiceLinesAllLineTypeLookupCode") == "ITEM").height
+    of_invoice = ("ApHoldsAllInvoiceId", "ApHoldsAllLineLocationId")
+    lines += feeds.rows("erp_fusion", "AP_HOLDS", *of_invoice).select(of_invoice).unique().height
+    return 100 * _ratio(lines, billed)
 
 
 def _transactions_of(feeds: Deliveries, classes: tuple[str, ...]) -> float:
@@ -234,5 +251,5 @@ MEASURES = (
     Measure("transactions of a stay", "domain 6, estimate", "350", lambda feeds: _transactions_of(feeds, ("1",))),
     Measure("transactions of a visit", "domain 6, estimate", "8", lambda feeds: _transactions_of(feeds, ("2", "3"))),
     Measure("lines of an order", "domain 6, estimate", "4.5", _lines_an_order),
-    Measure("invoices with a hold", "domain 4, vendor's claim of lines", "10 %", _invoices_on_hold, " %"),
+    Measure("lines billed that are held", "domain 4, vendor's claim", "10 %", _lines_on_hold, " %"),
 )  # fmt: skip

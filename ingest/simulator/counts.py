@@ -19,6 +19,10 @@ from ingest.simulator.shelves import Shelf
 if TYPE_CHECKING:
     from ingest.simulator.stock import Stock
 
+COUNTED_SHARE = 0.007  # of the shelves of a site are counted in an evening: each one twice or three times a year
+LEAST_COUNTED = 2
+COUNTED_WRONG = 0.06
+
 
 class Counts:
     """People who count, correct and write off."""
@@ -43,14 +47,15 @@ class Counts:
             if self.world.locations[location_id].site == site and self.world.locations[location_id].is_perpetual
         ]
         document = self.movements.document("CC")
-        for line, (location_id, item_key) in enumerate(stream.sample(shelves, 2), start=1):
+        counted = max(LEAST_COUNTED, round(len(shelves) * COUNTED_SHARE))
+        for line, (location_id, item_key) in enumerate(stream.sample(shelves, counted), start=1):
             item = self.world.items[item_key]
             if item.is_lot_tracked or (location_id, item_key) in self._planned_negative:
                 continue
             expected = self.holdings.balance(location_id, self.stock.number(site, item))
             if expected <= 0:
                 continue
-            delta = Decimal(stream.pick((-1, 1))) if stream.flag(0.15) and expected > 3 else ZERO
+            delta = Decimal(stream.pick((-1, 1))) if stream.flag(COUNTED_WRONG) and expected > 3 else ZERO
             self._count_line(
                 site, location_id, item, expected, delta, self.stock.clock(site, d, 19, 10), document, line
             )

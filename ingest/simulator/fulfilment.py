@@ -40,6 +40,7 @@ FREIGHT_SHARE = 0.14
 TAX_SHARE = 0.006
 HEADER_CENT = 0.02
 HELD_ANYWAY = 0.08
+ENTERED_EARLY = 0.3  # of the invoices before the receipt are vouchered before it, too
 CHECKED_LATER_DAYS = 10
 MATURE_GRNI_DAYS = 60
 # Planted when there is the invoice line, the shipment or the acknowledgement that they are found by.
@@ -214,7 +215,9 @@ class Fulfilment:
             moment = at(arrival + timedelta(days=2), 5, 55)
             self.desk.schedule(moment, lambda: self._return_part(box, returned, moment))
         moment = self._desk_time(entered, stream)
-        if early and entered == arrival:
+        if early and not self.desk.chance.stream("voucher", order.po_key, arrival).flag(ENTERED_EARLY):
+            moment = self._desk_time(arrival, stream)
+        elif early and entered == arrival:
             moment = at(entered, 5, 5)
         self.desk.schedule(moment, lambda: self._bill_shipment(order, parts, returned, invoice_date, moment, box))
 
@@ -284,11 +287,11 @@ class Fulfilment:
             bills.append(self._bill(line, quantity, receipt, stream))
         invoice = self._enter(order, bills, invoice_date, moment, stream)
         missing = [line for line, _ in parts if line.invoiced > line.received]
-        if missing:
-            hold = self.payables.hold(invoice, missing[0], "NOREC" if not missing[0].received else "QTY", moment)
+        for line in missing:
+            hold = self.payables.hold(invoice, line, "QTY" if line.received else "NOREC", moment)
             release = at(moment.date() + timedelta(days=5), 6, 30)
-            self.desk.schedule(release, lambda: self.payables.release(hold, release))
-        elif stream.flag(HELD_ANYWAY):
+            self.desk.schedule(release, partial(self.payables.release, hold, release))
+        if not missing and stream.flag(HELD_ANYWAY):
             self._hold_and_repeat(invoice, parts[0][0], moment, stream)
         self._maybe_twice(invoice, parts)
 

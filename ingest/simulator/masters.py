@@ -386,6 +386,12 @@ def first_of_month_after(day: date, days: int) -> date:
     return point if point.day == 1 else date(point.year + point.month // 12, point.month % 12 + 1, 1)
 
 
+# Departments with cabinets and par areas, in the order in which a larger world has them.
+AREA_DEPARTMENTS = ("7010", "6010", "7050", "6020", "6030", "7040", "6040")
+DISTRIBUTED_SUPPLIES = 0.6  # of supplies come from a distributor, the others from their makers
+DISTRIBUTED = 0.15  # of implants and instruments
+
+
 def build_masters(world: World, chance: Chance, plan: DefectPlan, scale: float, sites: Sequence[str]) -> Masters:
     """Fill the world's masters and give what else the clinical side needs."""
     for code in sites:
@@ -470,6 +476,7 @@ def _policy(price_change: date) -> tuple[PolicyRule, ...]:
 
 def _locations(world: World, scale: float) -> None:
     cabinets = 2 if scale <= 0.1 else 4
+    areas = 2 if scale <= 0.02 else 4 if scale <= 0.1 else len(AREA_DEPARTMENTS)
     for site in world.sites.values():
         if not site.is_hospital:
             world.locations["CDC-WHS"] = Location(
@@ -498,12 +505,13 @@ def _locations(world: World, scale: float) -> None:
                 mmis_no=_materials_code(site, suffix, 1),
                 mmis_id=_materials_id(site, world),
             )
-        for number in range(1, cabinets + 1):
+        for number, department in enumerate(AREA_DEPARTMENTS[:areas], start=1):
             for suffix, kind, perpetual in (("CAB", "CABINET", True), ("PAR", "PAR", False)):
-                if suffix == "CAB" and site.mmis_corp is not None:
+                if suffix == "CAB" and (site.mmis_corp is not None or number > cabinets):
+                    continue
+                if department not in site.departments:
                     continue
                 name = f"{suffix}{number:02d}"
-                department = ("7010", "6010", "7050", "6020")[number - 1]
                 world.locations[f"{site.code}-{name}"] = Location(
                     location_id=f"{site.code}-{name}",
                     site=site.code,
@@ -736,7 +744,8 @@ def _items(
                 cloud_no = None
             code = by_code.get((family.label, _band(price))) if family.revenue_code else None
             charged = charge_codes[code] if code else None
-            distributor = family.stock_class in ("STOCK", "NONSTOCK") and stream.flag(0.15)
+            share = DISTRIBUTED_SUPPLIES if family.item_class == "SUPPLY" else DISTRIBUTED
+            distributor = family.stock_class in ("STOCK", "NONSTOCK") and stream.flag(share)
             supplier_id = maker.supplier_id
             if distributor:
                 supplier_id = f"SUP{len(_MANUFACTURER_WORDS) + 1 + stream.integer(0, 2):05d}"

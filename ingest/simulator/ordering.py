@@ -25,6 +25,7 @@ LONGEST_WAY = timedelta(days=5)  # what suppliers promise
 NONSTOCK_SHARE = 0.22  # lines that departments ask for, per replenishment line
 USUAL_SHARE = 0.4  # of them, for goods that the site's departments ask for again and again
 USUAL_GOODS = 4
+LINES_ASKED = 4  # of a department's requisition
 CODES = {"regular": "REG", "bill_only": "BO", "bill_and_replace": "BR", "service": "SVC"}
 EACH = Package("EA", Decimal(1), "")
 
@@ -91,15 +92,21 @@ class Ordering:
             goods = self.nonstock_items(site)
             if not goods or not departments:
                 continue
+            usual = self.desk.chance.stream("usual goods", site.code).sample(goods, USUAL_GOODS)
+            requisition: Requisition | None = None
+            department = ""
             for number in range(count):
-                department = stream.pick(departments)
+                if requisition is None or len(requisition.lines) == LINES_ASKED:
+                    if requisition is not None:
+                        self._show(requisition, at(d, 10))
+                    department = stream.pick(departments)
+                    requisition = self._requisition(site, "manual", f"D{department}", at(d, 10))
                 item = stream.pick(goods)
                 often = self.desk.chance.stream("departments ask often", site.code, d, number)
                 if often.flag(USUAL_SHARE):
-                    item = often.pick(self.desk.chance.stream("usual goods", site.code).sample(goods, USUAL_GOODS))
+                    item = often.pick(usual)
                 package = stream.pick(item.packages[:2]) if stream.flag(0.6) else item.packages[0]
                 most = 140 if item.price_each < 20 and package.each == 1 else 12
-                requisition = self._requisition(site, "manual", f"D{department}", at(d, 10))
                 self._add(
                     requisition,
                     item,
@@ -109,6 +116,7 @@ class Ordering:
                     "nonstock",
                     department=department,
                 )
+            if requisition is not None:
                 self._show(requisition, at(d, 10))
 
     def nonstock_items(self, site: Site) -> list[Item]:
@@ -211,6 +219,7 @@ class Ordering:
             supplier, price = prices[place]
             groups.setdefault((site.code, supplier.supplier_id, wanted.kind), []).append((wanted, price))
         keys = list(groups)
+        asked: dict[int, Requisition] = {}
         for key in self.desk.chance.stream("orders of the morning", d).sample(keys, len(keys)):
             site_code, supplier_id, _ = key
             lines = groups[key]
@@ -221,8 +230,10 @@ class Ordering:
                 order = self.new_order(site, supplier, "regular", d, moment)
                 for wanted, price in lines[start : start + LINES_PER_ORDER]:
                     self._order_line(order, wanted, price)
-                self.issue(order, moment)
+                self.issue(order, moment, asked)
                 self._plan_order(order)
+        for requisition in asked.values():
+            self._show(requisition, at(d, 6))
 
     def order_at_once(self, site: Site, item: Item, quantity: Decimal, department: str, d: date) -> Order:
         """Ask for a non-stock item and order it on the same morning, in the ERP that `site` stands for."""
@@ -315,18 +326,20 @@ class Ordering:
             requisition_line.order_line = line
         return line
 
-    def issue(self, order: Order, moment: datetime) -> None:
-        """Send an order: show it with its lines and the requisitions it fills."""
+    def issue(self, order: Order, moment: datetime, asked: dict[int, Requisition] | None = None) -> None:
+        """Send an order: show it with its lines and the requisitions it fills, or leave those in `asked`."""
         desk = self.desk
         writer = desk.writer(order.site)
         writer.order(order, moment)
-        shown: set[int] = set()
+        filled: dict[int, Requisition] = {} if asked is None else asked
         for line in order.lines:
             writer.order_line(line, moment)
             desk.record_order_line(line, moment)
             requisition = line.requisition_line.requisition if line.requisition_line else None
-            if requisition is not None and id(requisition) not in shown:
-                shown.add(id(requisition))
+            if requisition is not None:
+                filled[id(requisition)] = requisition
+        if asked is None:
+            for requisition in filled.values():
                 desk.show_requisition(requisition, moment)
         for hear in desk.on_order:
             hear(order, moment)

@@ -34,6 +34,8 @@ LATE_MOVES = 0.1  # share of the evenings of a site with an MMIS (Q76)
 ONE_LINE = Decimal(3)  # most EACH of a lot that one line on paper is taken for
 CENTRE = "CDC"
 CENTRE_SHARE = 0.62  # of a storeroom's items come from the distribution centre (landscape 7.1)
+PAR_DAILY = 1.6  # times a hospital's share of the beds: of a par area's items that are topped up in an evening
+PAR_DEPTH = 2  # every item of a par area is in each second one
 ORDER_PATIENCE = timedelta(days=25)  # an order that never arrives stops counting as on order
 
 
@@ -331,10 +333,10 @@ class Stock:
         average = item.price_each
         if site == CENTRE:
             step = (Decimal(1) if factor < 10 else factor / 2) * max(len(self.world.sites) - 1, 1)
-            level = Level(step * stream.integer(24, 34), step * stream.integer(60, 80))
+            level = Level(step * stream.integer(24, 34), step * stream.integer(36, 42))
             warehouse = self.location(site, "WHS")
             self.holdings.levels[(warehouse.location_id, item.key)] = level
-            self._place(site, warehouse, item, level.reorder + step * stream.integer(0, 24), average, None, d)
+            self._place(site, warehouse, item, level.reorder + step * stream.integer(0, 6), average, None, d)
             return
         home = self.home(site, item)
         if item.usage_class == "unmapped_pou":
@@ -353,19 +355,28 @@ class Stock:
             return
         store = self.location(site, "STR")
         step = Decimal(1) if factor < 10 else factor / 2
-        level = Level(step * stream.integer(6, 12), step * stream.integer(20, 36))
+        # What par areas use day by day needs more on hand than what waits for its case.
+        least, most = (14, 18) if home.location_type == "PAR" else (8, 12)
+        level = Level(step * stream.integer(least, most), step * (most + stream.integer(2, 5)))
         self.holdings.levels[(store.location_id, item.key)] = level
-        self._place(site, store, item, level.reorder + step * stream.integer(0, 8), average, None, d)
+        self._place(site, store, item, level.reorder + step * stream.integer(0, 4), average, None, d)
         if home.location_type == "PAR":
-            self.holdings.levels[(home.location_id, item.key)] = Level(step * 3, step * 8)
+            for area in self._par_areas(site, home, item):
+                self.holdings.levels[(area.location_id, item.key)] = Level(step, step * 4)
             return
-        near = Level(step * stream.integer(5, 8), step * stream.integer(12, 18))
+        near = Level(step * stream.integer(8, 10), step * stream.integer(12, 14))
         self.holdings.levels[(home.location_id, item.key)] = near
         self._place(
             site, home, item, near.maximum - step * stream.integer(0, 4), average if home.is_asset else ZERO, None, d
         )
         for number in self.aliases(site, item):
             self._place(site, home, item, step * 60, average, None, d, number)
+
+    def _par_areas(self, site: str, home: Location, item: Item) -> Iterator[Location]:
+        """The par areas of a site that keep an item: its home, and every second of the others."""
+        for place, location in enumerate(self.world.site_locations(site)):
+            if location is home or (location.location_type == "PAR" and (place + item.key) % PAR_DEPTH == 0):
+                yield location
 
     def aliases(self, site: str, item: Item) -> tuple[str, ...]:
         """Further numbers of an item in the inventory system of a site."""
@@ -627,9 +638,9 @@ class Stock:
                 wanted = level.maximum - there
             else:
                 stream = self.chance.stream("par", location_id, item_key, d)
-                if not stream.flag(0.06):
+                if not stream.flag(PAR_DAILY * self.world.sites[location.site].volume_share):
                     continue
-                wanted = level.reorder
+                wanted = level.reorder * stream.integer(1, 2)
             quantity = min(wanted, self.holdings.balance(store.location_id, self.number(location.site, item)))
             if quantity > 0:
                 at = self._restocked_at(location, item, d)

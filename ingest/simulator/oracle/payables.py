@@ -239,7 +239,9 @@ class PayableRules:
                     docket.spare("M3-07", later.site, key, later.invoice_date, reason)
                 continue
             since = min(earlier.invoice_date for earlier in alike)
-            taken_back = sum(later.amount > 0 and credit.invoice_date >= since for credit in credits)
+            taken_back = sum(
+                later.amount > 0 and since <= credit.invoice_date <= later.invoice_date for credit in credits
+            )
             if taken_back >= len(alike):
                 docket.spare("M3-07", later.site, key, later.invoice_date, "invoice, full credit and rebill")
             else:

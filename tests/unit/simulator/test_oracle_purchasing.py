@@ -389,6 +389,14 @@ def test_invoice_full_credit_and_rebill_is_no_duplicate():
     assert tiny.near("M3-07")[rebill] == "invoice, full credit and rebill"
 
 
+def test_a_credit_that_comes_later_does_not_excuse_what_was_billed_twice():
+    tiny = Tiny()
+    tiny.invoice(None, "1", "500", number="1001")
+    again = tiny.invoice(None, "1", "500", number="1001A", day=SURGERY + days(3))
+    tiny.invoice(None, "-1", "500", number="CM77", day=SURGERY + days(9))
+    assert tiny.found("M3-07") == {again: "500.00"}
+
+
 def test_one_credit_takes_back_one_of_two_duplicates():
     tiny = Tiny()
     tiny.invoice(None, "1", "500", number="1001")
