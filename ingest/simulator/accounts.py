@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 from ingest.simulator.events import Site
 
@@ -134,7 +134,7 @@ def account_string(account: tuple[object, ...]) -> str:
     return "-".join(str(segment) for segment in account)
 
 
-@cache
+@lru_cache(65_536)
 def stable_number(text: str, base: int, digits: int) -> int:
     """Number that a text always has, `digits` long above `base`: for internal ids that several writers need."""
     return base + int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10**digits

@@ -27,7 +27,7 @@ class Event(Protocol):
 
 
 T = TypeVar("T", bound=Event)
-CHUNK = 16_384  # events that go to disk together
+CHUNK = 4_096  # events that go to disk together
 
 
 class _Frame(NamedTuple):

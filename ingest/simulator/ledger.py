@@ -63,6 +63,7 @@ CLOUD_SOURCES = {
     "CV": "Conversion",
     "MAN": "Manual",
 }
+LAST_ENTRY = timedelta(days=100)  # after its posting date nothing comes to a journal any more
 CODES = {"PO": "PO", "IC": "IC", "AP": "AP", "HB": "HB", "CV": "CV"}
 REFERENCE_TABLES = frozenset({"RCV", "INV", "AP_DIST", "AP_PAY", "HB", "TO"})
 STATISTICS_SHARE = 0.1
@@ -218,6 +219,8 @@ class Ledger:
             if posting.rows is not None:
                 self.world.postings[place] = replace(posting, rows=None)
         self._open_month(d)
+        if d.day == 1:
+            self._journals = {key: each for key, each in self._journals.items() if each.posting_date > d - LAST_ENTRY}
         for moment, postings in by_moment.items():
             self.plan_step(moment, partial(self._take_over, postings, moment))
         if is_business_day(d):
