@@ -50,6 +50,8 @@ RELEASE_COLUMNS: dict[str, str] = {
     "AP_INVOICE_HEADERS": "ApInvoicesTaxationCountryCode",
     "ITEMS": "ItemBasePEOSubstanceClass",
 }
+# And one that it renames.
+RELEASE_RENAMED = ("AP_HOLDS", "ApHoldsAllReleaseReason", "ApHoldsAllReleaseReasonText")
 # Other changes of layout: feed, what happens, the column, its new name.
 CHANGES: tuple[tuple[str, str, str, str, str], ...] = (
     ("ehr", "OR_LOG_CASE_TIMES", "added", "TRACKING_SOURCE_C", ""),
@@ -110,10 +112,12 @@ class FeedFaults:
             self._change(system, extract, Change(kind, column, name, since))
         for system, extract, column in REORDERED if plan.shows("Q101") else ():
             self._change(system, extract, Change("reordered", column, "", world.start + timedelta(days=days // 3)))
-        for extract, column in RELEASE_COLUMNS.items():
-            release = self._release()
-            if release is not None:
+        release = self._release()
+        if release is not None:
+            for extract, column in RELEASE_COLUMNS.items():
                 self._change("erp_fusion", extract, Change("added", column, "", release))
+            extract, column, name = RELEASE_RENAMED
+            self._change("erp_fusion", extract, Change("renamed", column, name, release))
 
     def _change(self, system: str, extract: str, change: Change) -> None:
         self._changes.setdefault((system, extract), []).append(change)

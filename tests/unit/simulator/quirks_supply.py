@@ -440,6 +440,19 @@ def released_columns(seen: Deliveries) -> tuple[int, int]:
     return shown, of
 
 
+@QUIRKS("Q101", "the release of February renames a column")
+def renamed_columns(seen: Deliveries) -> tuple[int, int]:
+    layouts = headers(seen, "AP_HOLDS")
+    before = layouts[0][1]
+    renamed = [folder for folder, columns in layouts if columns != before]
+    for folder, columns in layouts:
+        if folder in renamed:
+            assert folder >= "20260221"
+            assert len(columns) == len(before)
+            assert set(before) - set(columns) == {"ApHoldsAllReleaseReason"}
+    return len(renamed), len(layouts)
+
+
 @QUIRKS("Q102", "the cost of a movement comes one slot later")
 def costs_later(seen: Deliveries) -> tuple[int, int]:
     rows = seen.table("erp_fusion", "INV_TRANSACTIONS").filter(pl.col(f"{MOVED}OwningType") == "OWNED")
