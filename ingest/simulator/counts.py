@@ -148,6 +148,8 @@ class Counts:
                 del self._planned_negative[place]
         for shelf in list(self.holdings.every_shelf()):
             location, item, balance = shelf.location, shelf.item, shelf.balance
+            if self.stock.materials is not None:  # what the night shift brings comes after tonight's tables (Q90)
+                balance -= self.stock.materials.not_yet(shelf.key, d)
             runs_out = (
                 balance == 0
                 and self.stock.book.is_in_use(shelf, d)

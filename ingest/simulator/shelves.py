@@ -138,8 +138,6 @@ class Shelves:
         runs_out = due("STK-02", True, d, "shelf is empty") or due("STK-02", False, d, "not used")
         sends_on = due("STK-02", False, d, "transferred out")
         for site in self.world.hospitals() if runs_out or sends_on else ():
-            if site.stock_system != "pou":
-                continue
             stream = self.chance.stream("empty shelves", site.code, d)
             shelves = [
                 shelf
@@ -160,8 +158,8 @@ class Shelves:
             location.location_type in ("OR_CORE", "PROCEDURAL")
             and not item.is_lot_tracked
             and shelf.owner == "OWNED"
-            and shelf.number == item.pou_no
-            and not item.pou_alias_nos
+            and shelf.number == self.stock.number(location.site, item)
+            and not self.stock.aliases(location.site, item)
             and shelf.balance > 0
             and shelf.place not in self._ran_out
             and self.stock.holdings.level(location.location_id, item.key) is not None
@@ -400,9 +398,8 @@ class Shelves:
             else None,
         }
 
-    @staticmethod
-    def _key(location: Location, item: Item) -> str:
-        return f"location={location.pou_code}|item={item.pou_no}"
+    def _key(self, location: Location, item: Item) -> str:
+        return f"location={location.pou_code}|item={self.stock.number(location.site, item)}"
 
 
 def _shelf_of(movement: Movement) -> tuple[str, str, str]:

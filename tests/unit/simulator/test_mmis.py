@@ -314,6 +314,28 @@ def test_what_the_centre_sends_arrives_as_a_transfer_under_its_order(built: Buil
     assert {(row["DOC_NO"].strip(), int(row["DOC_LINE"])) for row in rows} <= received.keys()
 
 
+def test_shelves_run_out_by_plan_and_the_table_shows_it(tmp_path: Path) -> None:
+    world, _, _ = build_world(tmp_path, START, 16, SCALE, 6, sites=("H6", "H8"))
+    found = [finding for finding in evaluate(world) if finding.rule_id == "STK-02"]
+    for is_near_miss in (False, True):
+        planted = {
+            row.entity_key for row in world.planted if row.rule_id == "STK-02" and row.is_near_miss == is_near_miss
+        }
+        assert planted
+        assert planted <= {row.entity_key for row in found if row.near_miss == is_near_miss}
+    last = world.end - timedelta(days=1)
+    shown = {
+        (place, item)
+        for database in (1, 2)
+        for (place, item), quantity in balances(tmp_path, database, last).items()
+        if quantity <= 0
+    }
+    for row in found:
+        if not row.near_miss and row.cleared_as_of is None:
+            place, item = (part.rpartition("-")[0] for part in row.entity_key.removeprefix("location=").split("|item="))
+            assert (place, item) in shown
+
+
 # --------------------------------------------------------------------------------------------------------- database 2
 
 
