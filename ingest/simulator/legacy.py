@@ -24,7 +24,7 @@ from ingest.simulator.accounts import (
     month_end,
     site_acct_unit,
 )
-from ingest.simulator.delivery import Row
+from ingest.simulator.delivery import Outbox, Row, contract
 from ingest.simulator.desk import CHICAGO, Desk, at, po_text, vendor_text
 from ingest.simulator.documents import (
     ZERO,
@@ -116,6 +116,7 @@ class LegacyErp:
         self._lagging: dict[tuple[str, int], OrderLine] = {}
         self._received_today: dict[tuple[str, int], OrderLine] = {}
         self._issue_costs: dict[tuple[str, int], tuple[date, Decimal]] = {}
+        self._shown_balances: dict[tuple[str, int], tuple[tuple[object, ...], tuple[str, ...]]] = {}
         self.transfers: Transfers | None = None
         self._new_units = new_units(desk.world, desk.plan, desk.chance)
 
@@ -431,7 +432,7 @@ class LegacyErp:
 
     # --------------------------------------------------------------------------------------------------------- stock
 
-    def _balances(self, d: date) -> list[Row]:
+    def _balances(self, d: date) -> list[tuple[str, ...]]:
         """ITEMLOC at the end of the day: issues that wait for their posting are not in it (Q91)."""
         world, stock = self.desk.world, self.desk.stock
         waiting: dict[tuple[str, int], tuple[Decimal, Decimal]] = {}
@@ -441,7 +442,7 @@ class LegacyErp:
                 quantity - movement.quantity_each,
                 value + (movement.erp_amount or ZERO),
             )
-        rows: list[Row] = []
+        rows: list[tuple[str, ...]] = []
         for site in self.sites:
             codes = {location_id: code for code, location_id, _, _ in self._places(site)}
             for held in stock.holdings.positions(site.code):
@@ -452,29 +453,36 @@ class LegacyErp:
                 quantity, value = waiting.get(place, (ZERO, ZERO))
                 level = stock.holdings.level(*place)
                 last = self._issue_costs.get(place)
-                rows.append(
-                    {
-                        "COMPANY": site.company,
-                        "LOCATION": codes[held.location_id],
-                        "ITEM": item.legacy_no,
-                        "SOH_QTY": held.quantity + quantity,
-                        "UOM": "EA",
-                        "AVERAGE_COST": held.average,
-                        "STOCK_VALUE": held.value + value,
-                        "ALLOC_QTY": ZERO,
-                        "ON_ORDER_QTY": stock.on_order(*place),
-                        "REORDER_POINT": level.reorder if level else ZERO,
-                        "MAX_ORDER": level.maximum if level else ZERO,
-                        "LEADTIME_DAYS": 3,
-                        "PREFER_BIN": "",
-                        "GL_CATEGORY": CATEGORIES[item.item_class],
-                        "LAST_ISS_COST": last[1] if last else ZERO,
-                        "LAST_ISSUE_DT": last[0] if last else "17530101",
-                        "ACTIVE_STATUS": "A" if item.is_active else "I",
-                        "USER_FIELD1": "",
-                        "USER_FIELD3": "",
-                    }
-                )
+                on_order = stock.on_order(*place)
+                state = (held.quantity + quantity, held.average, held.value + value, on_order, last)
+                known = self._shown_balances.get(place)
+                if known is not None and known[0] == state:
+                    rows.append(known[1])
+                    continue
+                row: Row = {
+                    "COMPANY": site.company,
+                    "LOCATION": codes[held.location_id],
+                    "ITEM": item.legacy_no,
+                    "SOH_QTY": held.quantity + quantity,
+                    "UOM": "EA",
+                    "AVERAGE_COST": held.average,
+                    "STOCK_VALUE": held.value + value,
+                    "ALLOC_QTY": ZERO,
+                    "ON_ORDER_QTY": on_order,
+                    "REORDER_POINT": level.reorder if level else ZERO,
+                    "MAX_ORDER": level.maximum if level else ZERO,
+                    "LEADTIME_DAYS": 3,
+                    "PREFER_BIN": "",
+                    "GL_CATEGORY": CATEGORIES[item.item_class],
+                    "LAST_ISS_COST": last[1] if last else ZERO,
+                    "LAST_ISSUE_DT": last[0] if last else "17530101",
+                    "ACTIVE_STATUS": "A" if item.is_active else "I",
+                    "USER_FIELD1": "",
+                    "USER_FIELD3": "",
+                }
+                cells = Outbox.cells(contract(SYSTEM)["ITEMLOC"], row)
+                self._shown_balances[place] = state, cells
+                rows.append(cells)
         return rows
 
     def close_day(self, d: date) -> None:
