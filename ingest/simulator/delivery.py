@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -78,6 +78,9 @@ class Extract:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     datastore: str
+    places: Mapping[str, tuple[int, Column]]  # of the columns, by name
+    empty_cells: tuple[str, ...]
+    required: tuple[str, ...]  # columns that a row must fill; the legacy ERP refuses nothing
 
 
 @dataclass(slots=True)
@@ -125,17 +128,25 @@ def contract(system: str) -> dict[str, Extract]:
     """The extracts of one system, read from its contract."""
     declared = yaml.load((CONTRACTS / f"{system}.yaml").read_text(encoding="utf-8"), Loader=_Loader)
     return {
-        name: Extract(
-            system=system,
-            name=name,
-            load=extract["load"],
-            key=tuple(extract["key"]),
-            columns=tuple(_column(system, column, detail) for column, detail in extract["columns"].items()),
-            datastore=extract.get("datastore", name),
-        )
+        name: _extract(system, name, extract)
         for name, extract in declared["extracts"].items()
         if not name.startswith("REMIT_835")
     }
+
+
+def _extract(system: str, name: str, declared: Mapping[str, Any]) -> Extract:
+    columns = tuple(_column(system, column, detail) for column, detail in declared["columns"].items())
+    return Extract(
+        system=system,
+        name=name,
+        load=declared["load"],
+        key=tuple(declared["key"]),
+        columns=columns,
+        datastore=declared.get("datastore", name),
+        places={column.name: (place, column) for place, column in enumerate(columns)},
+        empty_cells=tuple(column.empty for column in columns),
+        required=tuple(column.name for column in columns if column.required and system != "erp_lawson"),
+    )
 
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -377,36 +388,33 @@ class Outbox:
     @staticmethod
     def cells(extract: Extract, row: Row) -> tuple[str, ...]:
         """The cells of a row as the extract's columns write them; see `emit` for what is refused."""
-        cells = []
-        found = 0
-        for column in extract.columns:
-            value = row.get(column.name)
+        cells = list(extract.empty_cells)
+        places = extract.places
+        for name, value in row.items():
+            if name not in places:
+                unknown = set(row) - set(places)
+                raise KeyError(f"{extract.system}.{extract.name} has no column {', '.join(sorted(unknown))}")
             if value is None:
-                found += column.name in row
-                if column.required and extract.system != "erp_lawson":
-                    raise ValueError(f"{extract.system}.{extract.name}.{column.name} is required and was not given")
-                cells.append(column.empty)
                 continue
-            found += 1
+            place, column = places[name]
             if isinstance(value, str):
                 text = value
             else:
                 try:
                     text = _text(column.type, column.format, column.zone, column.scale, value)
                 except ValueError as error:
-                    raise ValueError(f"{extract.system}.{extract.name}.{column.name}: {error}") from error
+                    raise ValueError(f"{extract.system}.{extract.name}.{name}: {error}") from error
             if column.values is not None and text.strip() and text.strip() not in column.values:
-                raise ValueError(f"{extract.system}.{extract.name}.{column.name} does not allow {text!r}")
-            cells.append(text)
-        if found != len(row):
-            unknown = set(row) - {column.name for column in extract.columns}
-            raise KeyError(f"{extract.system}.{extract.name} has no column {', '.join(sorted(unknown))}")
+                raise ValueError(f"{extract.system}.{extract.name}.{name} does not allow {text!r}")
+            cells[place] = text
+        for name in extract.required:
+            if row.get(name) is None:
+                raise ValueError(f"{extract.system}.{extract.name}.{name} is required and was not given")
         return tuple(cells)
 
     @staticmethod
     def _key(extract: Extract, cells: tuple[str, ...]) -> tuple[str, ...]:
-        names = [column.name for column in extract.columns]
-        return tuple(cells[names.index(name)] for name in extract.key)
+        return tuple([cells[extract.places[name][0]] for name in extract.key])
 
     def folder_of(self, system: str, extract: str, at: datetime) -> date:
         """Date of the folder that carries a row which changes at the moment."""
