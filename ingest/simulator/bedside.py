@@ -41,7 +41,7 @@ from ingest.simulator.scans import Lot
 
 ZERO = Decimal(0)
 ROOMS = 6
-PLACE_TYPES = {"7010": "OR", "7020": "CATH", "7030": "IR"}
+PLACE_TYPES = {"7010": "OR", "7020": "CATH", "7030": "IR", "7040": "WARD"}
 SIDES = ("24028007", "7771000", "51440002")  # SNOMED CT: right, left, both
 ROOM_AND_BOARD = "011"  # counted by the census, nobody triggers it
 DEVICE_SPELLINGS: tuple[tuple[Spelling, float], ...] = ((relative, 0.6), (absolute, 0.25), (contained, 0.15))
@@ -91,7 +91,9 @@ class Bedside:
         self._explanted: dict[str, str] = {}
         self._numbers: dict[int, int] = {}
         self._triggers: dict[str, tuple[str, TriggerRecord]] = {}  # by the SupplyDelivery behind them
+        self._unbilled: dict[str, TriggerRecord] = {}
         charging.on_charge.append(self.triggered)
+        charging.on_posted.append(self.billed)
 
     def keeps(self, site: str) -> bool:
         """Whether the site's record is kept here."""
@@ -439,8 +441,18 @@ class Bedside:
         )
         identity = f"ci-{told.transaction_id}"
         self.server.put("ChargeItem", identity, record, told.at)
+        if told.is_credit:
+            self._unbilled.pop(identity, None)
+        else:
+            self._unbilled[identity] = record
         if request.usage_id is not None:
             self._triggers[request.usage_id] = (identity, record)
+
+    def billed(self, transaction_id: str, at: datetime) -> None:
+        """Billing has posted what was triggered."""
+        record = self._unbilled.pop(f"ci-{transaction_id}", None)
+        if record is not None:
+            self.server.put("ChargeItem", f"ci-{transaction_id}", replace(record, status="billed"), at)
 
 
 def _digits(case_no: str) -> str:

@@ -30,7 +30,7 @@ class BillingRows:
     def account(self, account: Account, at: datetime) -> None:
         """An account as it stands."""
         site = self.world.sites[account.site]
-        total = sum((tx.amount for tx in account.transactions if tx.tx_type == 1), Decimal(0))
+        total = account.of_ward + sum((tx.amount for tx in account.transactions if tx.tx_type == 1), Decimal(0))
         discharged = account.discharged_at if account.discharged_at and account.discharged_at <= at else None
         self.outbox.emit(
             "hb",

@@ -7,7 +7,7 @@ Not here: what becomes of a request (charging).
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from ingest.simulator.chance import Stream
@@ -85,12 +85,13 @@ class CaseCharges:
                     wasted_each=line.wasted,
                     is_by_hand=line.charge == "by_hand",
                     usage_id=line.usage_id,
+                    may_be_taken_back=line is performed.mistaken,
                 )
             )
         return requests
 
     def of_stay(self, performed: Performed, at: datetime, stream: Stream) -> None:
-        """Theatre time, anaesthesia, drugs and room: charges without a supply."""
+        """Theatre time and anaesthesia: charges without a supply."""
         case = performed.case
         account = case.account
         hours = Decimal(stream.integer(2, 9)) / 2
@@ -98,9 +99,6 @@ class CaseCharges:
         self.charging.post_simple(account, "3600001", hours, case.surgery_date, at.date(), case.department, log_id)
         if not case.is_research:
             self.charging.post_simple(account, "3700001", ONE, case.surgery_date, at.date(), case.department)
-        if case.base_class == 1:
-            for night in range(stream.integer(1, 2)):
-                self.charging.plan_simple(account, "1100001", ONE, at.date() + timedelta(days=1 + night), "6010")
 
     def stray(self, performed: Performed, at: datetime) -> None:
         """UC-05: a charge for something that was not used, and the ones that only look like it."""

@@ -2,7 +2,8 @@
 
 Here: patients, encounters and accounts of the wards, clinics and the emergency room, their room, laboratory, imaging
 and pharmacy charges from service to payment, in the numbers of a whole hospital (domain section 6: 90,000 stays of
-about 350 transactions and 2.4 million visits of about 8 a year at scale 1.0).
+about 350 transactions and 2.4 million visits of about 8 a year at scale 1.0); what a ward charges to the stays of
+surgical patients, which the clinic admits, and charging bills and collects.
 Not here: anything that uses a supply of its own account (clinic, charging). No revenue code 027x is charged here, so no
 rule of usage and charge looks at these accounts; their sums are booked as events E18, E19 and E19a, one posting for
 each department, class and day.
@@ -36,16 +37,19 @@ from ingest.simulator.records import Patient
 
 Columns = dict[str, pl.Series | str]
 
-STAYS_PER_YEAR, VISITS_PER_YEAR = 90_000, 2_400_000
+STAYS_PER_YEAR, VISITS_PER_YEAR = 40_000, 2_400_000  # 50,000 stays more come from the clinic
 STAY_WEIGHTS = (1.08, 1.1, 1.08, 1.06, 1.02, 0.84, 0.82)
 VISIT_WEIGHTS = (1.26, 1.28, 1.26, 1.24, 1.16, 0.46, 0.34)
 EMERGENCIES = 0.16  # of the visits
-CHARGES_PER_NIGHT, CHARGES_PER_VISIT = 70.0, 4.4
+CHARGES_PER_NIGHT, CHARGES_PER_VISIT = 65.0, 4.4
 NEW_PATIENTS = 0.44
 LEAST_NIGHTS, MEAN_MORE_NIGHTS, MOST_NIGHTS = 1, 3.2, 21
 REPOSTED = 0.06  # Q40
 ROOT_KNOWN = 0.70  # Q41
 COMMENTED = 0.01
+LATE, LATE_BY = 0.035, (6, 13)  # charges that post late, and days until they do
+LATE_AFTER = 5  # days
+ROUTED, REVIEWED = 4, 2  # per cent of the charges that do not post at once, besides late ones
 LONGEST_UNPAID = 50
 PAID, ADJUSTED, DEBITED = 44, 51, 1  # per cent of the charges
 DEBIT_SHARE = 0.05
@@ -147,7 +151,10 @@ class Settlement:
 class _Register:
     """Attributes of every visit so far, by its number; grows by doubling."""
 
-    NAMES = ("site", "base_class", "place", "patient", "payor", "admitted", "discharged", "gross")
+    NAMES = (
+        "site", "base_class", "place", "patient", "payor", "admitted", "discharged", "gross", "account", "encounter",
+        "is_surgical",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.size = 0
@@ -165,7 +172,11 @@ class _Register:
             if self.size > len(column):
                 column = self._columns[name] = np.concatenate([column, np.zeros(max(len(column), count), np.int64)])
             column[first : self.size] = columns.get(name, 0)
-        return np.arange(first, self.size)
+        numbers = np.arange(first, self.size)
+        for name, least in (("account", FIRST_ACCOUNT), ("encounter", FIRST_ENCOUNTER)):
+            if name not in columns:
+                self._columns[name][first : self.size] = least + numbers
+        return numbers
 
 
 class Census:
@@ -191,6 +202,9 @@ class Census:
         self._sites = tuple(world.hospitals())
         self._register = _Register()
         self._patients = 0
+        self._charging = charging
+        self._surgical: dict[int, Account] = {}  # stays of the clinic, by their number here
+        charging.on_account.append(self._accompany)
         self._inpatients: Numbers = np.zeros(0, np.int64)
         self._due: dict[date, list[Charges]] = {}
         self._again: dict[date, tuple[Charges, Numbers]] = {}
@@ -216,6 +230,31 @@ class Census:
         self._locations = pl.Series([site.loc_id for site in self._sites])
         outbox.snapshot_block("hb", "HSP_PRE_AR_TX", self._waiting)
 
+    def _accompany(self, account: Account) -> None:
+        """A stay of the clinic: what its ward does is charged here, everything else of it is the clinic's."""
+        if account.base_class != INPATIENT or account.discharged_at is None:
+            return
+        number = next(place for place, site in enumerate(self._sites) if site.code == account.site)
+        ward = "6020" if int(account.account) % 6 == 0 else "6010"
+        admitted, discharged = (
+            (moment.date() - EPOCH).days * 1440 + moment.hour * 60 + moment.minute
+            for moment in (account.admitted_at, account.discharged_at)
+        )
+        columns = {
+            "site": number,
+            "base_class": INPATIENT,
+            "place": self._place_of[(number, ward)],
+            "payor": PAYORS.index(account.payor),
+            "admitted": admitted,
+            "discharged": discharged,
+            "account": int(account.account),
+            "encounter": int(account.csn),
+            "is_surgical": 1,
+        }
+        stay = self._register.add(**{name: np.array([value], np.int64) for name, value in columns.items()})
+        self._surgical[int(stay[0])] = account
+        self._inpatients = np.concatenate([self._inpatients, stay])
+
     # ---------------------------------------------------------------------------------------------------- a day
 
     def day(self, d: date) -> None:
@@ -228,6 +267,7 @@ class Census:
         self._post(d, chance)
         for visits in self._bills.pop(d, []):
             self._show_accounts(visits, 3, d, 35)
+            self._show_claim_codes(visits, d)
         for visits in self._payments.pop(d, []):
             self._collect(d, visits, chance)
 
@@ -332,13 +372,18 @@ class Census:
             chance.integers(1, 4, len(visit)),
             chance.integers(0, 2, len(visit)),
         )
+        wait = np.where(chance.random(len(visit)) < LATE, chance.integers(*LATE_BY, len(visit)), wait)
         charged = charges.where(register["base_class"][visit] != INPATIENT)
         self._kept[d] = charged.where(np.argsort(charged.visit, kind="stable"))
         self._kept.pop(d - timedelta(days=LONGEST_UNPAID), None)
-        for days in range(4):
-            mask = wait == days
-            if mask.any():
-                self._due.setdefault(d + timedelta(days=days), []).append(charges.where(mask))
+        for days in np.unique(wait).tolist():
+            self._due.setdefault(d + timedelta(days=days), []).append(charges.where(wait == days))
+        self._show_routed(d, charges, wait, 2)
+        self._show_reviewed(d, charges, wait)
+        is_leaving = (register["discharged"][staying] // 1440 == day) & (register["is_surgical"][staying] == 0)
+        leaving = staying[is_leaving]
+        self._show_encounters(leaving, d)
+        self._show_accounts(leaving, 2, d, 20)
 
     def _post(self, d: date, chance: np.random.Generator) -> None:
         """What is due becomes transactions; some of it is taken back and posted again two days later (Q40, Q41)."""
@@ -347,7 +392,15 @@ class Census:
             charges = Charges.together(due)
             numbers = self._number(len(charges))
             np.add.at(self._register["gross"], charges.visit, charges.cents)
+            for stay in np.unique(charges.visit[self._register["is_surgical"][charges.visit] > 0]).tolist():
+                account = self._surgical[stay]
+                while account.combined_into is not None:
+                    account = self._charging.accounts[account.combined_into]
+                account.of_ward = _money(int(self._register["gross"][stay]))
             self._show_charges(d, charges, numbers, 1)
+            waited = (d - EPOCH).days - charges.served
+            self._show_routed(d, charges, waited, 3)
+            self._show_reviewed(d, charges, waited, numbers)
             moved = chance.random(len(charges)) < (REPOSTED if self.plan.shows("Q40") else 0)
             if moved.any():
                 self._again[d + timedelta(days=2)] = charges.where(moved), numbers[moved]
@@ -382,7 +435,7 @@ class Census:
             "UB_REV_CODE_ID": self._revenue.gather(charges.service),
             "DFLT_UB_REV_CD_ID": self._revenue.gather(charges.service),
             "HCPCS_CODE": where(is_outpatient, self._hcpcs.gather(charges.service)),
-            "IS_LATE_CHARGE_YN": "N",
+            "IS_LATE_CHARGE_YN": where((d - EPOCH).days - charges.served > LATE_AFTER, "Y", "N"),
         }
         if originals is not None:
             columns["ORIG_REV_TX_ID" if sign < 0 else "ORIG_REPOST_TX_ID"] = text(originals)
@@ -410,7 +463,7 @@ class Census:
             "HSP_TRANSACTIONS",
             {
                 "TX_ID": ids,
-                "HSP_ACCOUNT_ID": text(FIRST_ACCOUNT + visit),
+                "HSP_ACCOUNT_ID": text(self._register["account"][visit]),
                 "TX_TYPE_HA_C": kind,
                 "TX_POST_DATE": f"{d} 00:00:00",
                 "TX_FILED_TIME": f"{at:%Y-%m-%d %H:%M:%S}",
@@ -440,7 +493,7 @@ class Census:
     def _comments(self, visit: Numbers, numbers: Numbers) -> pl.Series:
         """Free text with names and phones in it, on one row in a hundred."""
         step = round(1 / COMMENTED)
-        chosen = np.flatnonzero(numbers % step == 0)
+        chosen = np.flatnonzero((numbers % step == 0) & (self._register["is_surgical"][visit] == 0))
         texts = [""]
         for patient in self._register["patient"][visit[chosen]].tolist():
             person = _person(patient)
@@ -581,9 +634,9 @@ class Census:
             "ehr",
             "PAT_ENC_HSP",
             {
-                "PAT_ENC_CSN_ID": text(FIRST_ENCOUNTER + visits),
+                "PAT_ENC_CSN_ID": text(self._register["encounter"][visits]),
                 "PAT_ID": "Z" + text(FIRST_PATIENT + register["patient"][visits]),
-                "HSP_ACCOUNT_ID": text(FIRST_ACCOUNT + visits),
+                "HSP_ACCOUNT_ID": text(self._register["account"][visits]),
                 "ADT_PAT_CLASS_C": text(100 + register["base_class"][visits]),
                 "DEPARTMENT_ID": self._departments.gather(register["place"][visits]),
                 "HOSP_ADMSN_TIME": moments(register["admitted"][visits]),
@@ -608,7 +661,7 @@ class Census:
             "hb",
             "HSP_ACCOUNT",
             {
-                "HSP_ACCOUNT_ID": text(FIRST_ACCOUNT + visits),
+                "HSP_ACCOUNT_ID": text(self._register["account"][visits]),
                 "SERV_AREA_ID": "10",
                 "ADM_LOC_ID": location,
                 "DISCH_LOC_ID": where(is_over, location),
@@ -633,6 +686,82 @@ class Census:
             at,
         )
 
+    def _show_routed(self, d: date, charges: Charges, waits: Numbers, stage: int) -> None:
+        """CLARITY_UCL of the charges that the router keeps before they post."""
+        charges = charges.where(self._is_kept(charges, waits, charges.record % 100 < ROUTED))
+        if not len(charges):
+            return
+        at = _evening(d)
+        self.outbox.emit_block(
+            "hb",
+            "CLARITY_UCL",
+            {
+                "UCL_ID": text(charges.record),
+                "PROCEDURE_ID": self._procedures.gather(charges.service),
+                "HSP_ACCOUNT_ID": text(self._register["account"][charges.visit]),
+                "QUANTITY": text(charges.units) + ".00",
+                "SERVICE_DATE_DT": dates(charges.served),
+                "ROUTER_STAGE_C": str(stage),
+                "UPDATE_DATE": f"{at:%Y-%m-%d %H:%M:%S}",
+            },
+            at,
+        )
+
+    def _show_reviewed(self, d: date, charges: Charges, waits: Numbers, numbers: Numbers | None = None) -> None:
+        """PRE_AR_CHG of charges that somebody reviews, late ones among them; `numbers` are what they post under."""
+        register = self._register
+        is_reviewed = self._is_kept(charges, waits, (charges.record % 100 >= 100 - REVIEWED) | (waits > LATE_AFTER))
+        charges = charges.where(is_reviewed)
+        if not len(charges):
+            return
+        at = _evening(d)
+        moment = f"{at:%Y-%m-%d %H:%M:%S}"
+        place = register["place"][charges.visit]
+        self.outbox.emit_block(
+            "hb",
+            "PRE_AR_CHG",
+            {
+                "TAR_ID": text(charges.record),
+                "CHARGE_LINE": "1",
+                "ACCOUNT_ID": "G" + text(self._register["account"][charges.visit]),
+                "HSP_ACCOUNT_ID": text(self._register["account"][charges.visit]),
+                "LOC_ID": self._locations.gather(register["site"][charges.visit]),
+                "PROC_DEPT_ID": self._departments.gather(place),
+                "PROC_ID": self._procedures.gather(charges.service),
+                "QTY": text(charges.units) + ".00",
+                "AMOUNT": dollars(charges.cents),
+                "SERVICE_DATE": dates(charges.served),
+                "CHARGE_STATUS_C": "3" if numbers is None else "2",
+                "FILE_DATE": "" if numbers is None else moment,
+                "TX_ID": "" if numbers is None else text(numbers[is_reviewed]),
+                "UPDATE_DATE": moment,
+            },
+            at,
+        )
+
+    def _is_kept(self, charges: Charges, waits: Numbers, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Those of a mask that do not post at once, at a hospital whose charges are kept somewhere by name (Q44)."""
+        return mask & (waits > 0) & self._is_charted[self._register["site"][charges.visit]]
+
+    def _show_claim_codes(self, visits: Numbers, d: date) -> None:
+        """Value code 01 of a stay: the rate of a room shared by two."""
+        stays = visits[self._register["base_class"][visits] == INPATIENT]
+        if not len(stays):
+            return
+        self.outbox.emit_block(
+            "hb",
+            "CLAIM_CODES",
+            {
+                "HSP_ACCOUNT_ID": text(self._register["account"][stays]),
+                "CLAIM_SEQ": "1",
+                "CODE_TYPE": "VALUE",
+                "CODE": "01",
+                "AMOUNT": dollars(np.full(len(stays), self._prices[0])),
+                "FIRST_BILLED_DATE": f"{d}",
+            },
+            _evening(d) + timedelta(minutes=35),
+        )
+
     def _waiting(self, d: date) -> Mapping[str, pl.Series | str]:
         """HSP_PRE_AR_TX: charges served until `d` that have not posted."""
         register = self._register
@@ -643,8 +772,8 @@ class Census:
         return {
             "HTT_ID": text(charges.record),
             "LINE": "1",
-            "HSP_ACCOUNT_ID": text(FIRST_ACCOUNT + charges.visit),
-            "PAT_ENC_CSN_ID": text(FIRST_ENCOUNTER + charges.visit),
+            "HSP_ACCOUNT_ID": text(self._register["account"][charges.visit]),
+            "PAT_ENC_CSN_ID": text(self._register["encounter"][charges.visit]),
             "CHARGE_PROC_ID": self._procedures.gather(charges.service),
             "REV_CODE_ID": self._revenue.gather(charges.service),
             "QUANTITY": text(charges.units) + ".00",

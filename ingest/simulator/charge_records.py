@@ -36,6 +36,7 @@ class Account:
     combined_into: str | None = None
     bill_status: int = 1
     transactions: list[ChargeTransaction] = field(default_factory=list)
+    of_ward: Decimal = Decimal(0)  # charges that come in bulk (census), besides the transactions
     is_touched: bool = False  # carries a planted charge: no further changes
     is_credited: bool = False  # a device credit is due: whether its claim says so is planned
 
@@ -62,6 +63,7 @@ class ChargeRequest:
     item_class: str = "SUPPLY"
     is_by_hand: bool = False  # unit charge entry: no log, no supply
     usage_id: str | None = None  # documented line behind it
+    may_be_taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class Charging:
         self.rows = BillingRows(world, masters, outbox, chance)
         self.accounts: dict[str, Account] = {}
         self.on_charge: list[Callable[[ToldCharge], None]] = []
+        self.on_posted: list[Callable[[str, datetime], None]] = []  # by the number under which a charge was told
+        self.on_account: list[Callable[[Account], None]] = []
         self._due: dict[date, list[Due]] = {}
         self._changes: dict[date, list[tuple[str, str]]] = {}
         self._bills: dict[date, list[tuple[str, str]]] = {}
@@ -74,7 +76,7 @@ class Charging:
         self._next_record = 1
         self._stops: dict[str, date] = {}
         self._by_supply: dict[str, Item] | None = None
-        self._behind: dict[str, ChargeRequest] = {}  # requests of charges that name nothing themselves
+        self._behind: dict[str, ChargeRequest] = {}  # requests that charges do not name, or that may be taken back
         self._cost_table: dict[int, list[tuple[date, Decimal]]] | None = None
 
     def opening(self, d: date) -> None:
@@ -105,6 +107,8 @@ class Charging:
         """A patient is admitted: the account exists from `at` on."""
         self.accounts[account.account] = account
         self._show_account(account, at)
+        for hear in self.on_account:
+            hear(account)
         discharge = account.discharged_at
         if discharge is not None:
             stream = self.chance.stream("billing", account.account)
@@ -230,6 +234,8 @@ class Charging:
         """A charge that comes in by itself, or one that is taken back, shortly before it posts."""
         at = tx.known_at - timedelta(minutes=20)
         self._tell(ToldCharge(request, tx.tx_id, abs(tx.quantity), abs(tx.amount), at, is_credit))
+        for hear in self.on_posted:
+            hear(tx.tx_id, tx.known_at)
 
     def _hold(self, request: ChargeRequest, station: str, record: int, until: date | None) -> str | None:
         """Put the charge at a station before posting; give the review session's id."""
@@ -363,6 +369,8 @@ class Charging:
             moved_on = d + timedelta(days=self.chance.stream("wrong account", first.tx_id).integer(2, 5))
             misplaced = first
             self._at(moved_on, lambda day: self._repost_elsewhere(misplaced, day, request.account, request.code))
+        for hear in self.on_posted if due.ucl_id is not None else ():
+            hear(due.ucl_id or "", filed + self._after_midnight(request.site, d))
 
     def _at(self, day: date, action: Callable[[date], object]) -> None:
         """Do something when the charges of a later day have posted."""
@@ -438,7 +446,7 @@ class Charging:
             tx = replace(tx, revenue_code=WRONG_OVERRIDES[code])
         elif code in OVERRIDES and self.plan.quirk("Q43", tx.tx_id):
             tx = replace(tx, revenue_code=OVERRIDES[code])
-        if unnamed and not request.is_by_hand:
+        if request.may_be_taken_back or (unnamed and not request.is_by_hand):
             self._behind[tx.tx_id] = request
         filed_by = SOURCE_UNIT_ENTRY if request.is_by_hand else SOURCE_INTERFACE if unnamed else source
         self._record(
@@ -750,7 +758,7 @@ class Charging:
             if account.is_surgical and stream.flag(0.03) and not account.is_credited:
                 self._emit_claim_code(account, Decimal("1500.00"), d, at)
             return
-        gross = sum((tx.amount for tx in account.transactions), Decimal(0))
+        gross = account.of_ward + sum((tx.amount for tx in account.transactions), Decimal(0))
         if gross <= 0:
             return
         department = self.rows.department_id(account.site, account.department)

@@ -21,10 +21,10 @@ def text(numbers: Numbers) -> pl.Series:
     return pl.Series(numbers).cast(pl.String)
 
 
-def where(mask: npt.NDArray[Any], texts: pl.Series | str) -> pl.Series:
-    """The texts where the mask holds, nothing elsewhere."""
+def where(mask: npt.NDArray[Any], texts: pl.Series | str, others: str = "") -> pl.Series:
+    """The texts where the mask holds, `others` (nothing) elsewhere."""
     chosen = pl.lit(texts) if isinstance(texts, str) else texts
-    return pl.select(pl.when(pl.Series(mask)).then(chosen).otherwise(pl.lit(""))).to_series()
+    return pl.select(pl.when(pl.Series(mask)).then(chosen).otherwise(pl.lit(others))).to_series()
 
 
 def dollars(cents: Numbers) -> pl.Series:

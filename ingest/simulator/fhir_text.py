@@ -309,7 +309,7 @@ class DeliveryRecord:
 class TriggerRecord:
     """ChargeItem."""
 
-    status: str  # billable, aborted, entered-in-error
+    status: str  # billable, billed, entered-in-error
     code: str
     visit: str
     patient: str

@@ -142,7 +142,7 @@ class Remittances:
         """The claim of an account, all of it denied; nothing when it is settled or combined by now."""
         account = self.charging.accounts[name]
         lines = self._lines(account)
-        charge = sum((line.charge for line in lines), Decimal(0))
+        charge = account.of_ward + sum((line.charge for line in lines), Decimal(0))
         if account.bill_status != BILLED or charge <= 0:
             return None
         group, reason = self.chance.stream("remittance denial reason", name).pick(CLAIM_DENIALS)
@@ -164,7 +164,7 @@ class Remittances:
         paid, incentive, contractual = (
             -sum((tx.amount for tx in transactions if tx.tx_type == kind), Decimal(0)) for kind in (2, 3, 4)
         )
-        charge = sum((line.charge for line in lines), Decimal(0))
+        charge = account.of_ward + sum((line.charge for line in lines), Decimal(0))
         return self._settle(Settlement(account, lines, charge, paid, contractual, incentive), d)
 
     def _settle(self, settled: Settlement, d: date) -> Claim:
