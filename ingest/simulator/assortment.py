@@ -18,6 +18,7 @@ SERVICES: dict[int, str] = {
     70: "Urology",
     80: "Cardiac Catheterization",
     90: "Interventional Radiology",
+    100: "Gastroenterology",
 }
 
 
@@ -90,11 +91,27 @@ guidecath|GUIDING CATHETER|JL4 6F;JR4 6F;XB3.5 7F|SUPPLY|STOCK|CTH|72|130|0|0272
 balloon|BALLOON CATHETER|2.5X15;3.0X20;NC 3.5X12|SUPPLY|STOCK|CTH|180|390|0|0272|C1725|2.5||EA|MARKUP
 sheath|INTRODUCER SHEATH|6F 11 CM;7F 23 CM;RADIAL 6F|SUPPLY|STOCK|CTH|32|43|5|0272|C1894|2||EA|FIXED
 closure|VASCULAR CLOSURE DEVICE|6F;8F|SUPPLY|STOCK|CTH|190|265|0|0272|C1760|1.2||EA|FIXED
+cathpack|ANGIOGRAPHY PACK|LEFT HEART;RADIAL;PERIPHERAL|SUPPLY|STOCK|CTH|66|92|0|0272||1||EA|FIXED
+transducer|PRESSURE TRANSDUCER|SINGLE;DOUBLE|SUPPLY|STOCK|CTH|11|17|10|||1||EA|FIXED
 manifold|MANIFOLD SET|3 PORT;4 PORT|SUPPLY|STOCK|CTH|11|17|0|||1||EA|FIXED
 stent|CORONARY STENT|2.5X18;3.0X22;3.5X15;4.0X12|IMPLANT|STOCK|CTH|880|1720|0|0278|C1874|2|lot|EA|FIXED
 microcath|MICROCATHETER|2.4F 130;2.8F 150|SUPPLY|STOCK|IRR|320|640|0|0272|C1887|1.2||EA|FIXED
 coil|EMBOLIZATION COIL|4X10;6X20;8X30|IMPLANT|STOCK|IRR|460|920|0|0278|C1889|1.2|lot|EA|FIXED
+irpack|INTERVENTIONAL PACK|BODY;NEURO|SUPPLY|STOCK|IRR|33|43|0|0272||0.8||EA|FIXED
+irwire|GUIDE WIRE PERIPHERAL|0.018 MICRO;0.035 STIFF;0.035 GLIDE|SUPPLY|STOCK|IRR|66|92|0|0272|C1769|1||EA|FIXED
+draincath|DRAINAGE CATHETER|8 FR;10 FR;12 FR|SUPPLY|STOCK|IRR|66|118|0|0272|C1729|1||EA|FIXED
 accesskit|ACCESS KIT MICROPUNCTURE|4F;5F|SUPPLY|STOCK|IRR|33|43|0|0272||1||EA|FIXED
+endokit|ENDOSCOPY KIT|STANDARD;WITH CO2 TUBING|SUPPLY|STOCK|PAR|9|17|10|||1||EA|FIXED
+valveset|SCOPE VALVE SET|AIR WATER SUCTION;BIOPSY VALVE|SUPPLY|STOCK|PAR|6|12|25|||0.8||EA|FIXED
+biteblock|BITE BLOCK|ADULT;PEDIATRIC|SUPPLY|STOCK|PAR|1|3|50|||0.6||EA|FIXED
+forceps|BIOPSY FORCEPS|STANDARD 2.4 MM;LARGE CAPACITY 2.8 MM|SUPPLY|STOCK|PAR|12|17|20|||1||EA|FIXED
+snare|POLYPECTOMY SNARE|OVAL 15 MM;COLD 10 MM;HEXAGONAL 25 MM|SUPPLY|STOCK|PAR|33|43|10|0272||1||EA|FIXED
+polyptrap|POLYP TRAP|4 CHAMBER|SUPPLY|STOCK|PAR|5|9|10|||0.6||EA|FIXED
+injectneedle|INJECTION NEEDLE|25 G 4 MM;23 G 6 MM|SUPPLY|STOCK|PAR|33|43|5|0272||0.8||EA|FIXED
+endoclip|HEMOSTATIC CLIP|11 MM;16 MM;17 MM|SUPPLY|STOCK|PAR|88|165|0|0272||1||EA|FIXED
+papillotome|SPHINCTEROTOME|20 MM;30 MM|SUPPLY|STOCK|PAR|140|230|0|0272||0.6||EA|FIXED
+scopewire|GUIDE WIRE BILIARY|0.025 ANGLED;0.035 STRAIGHT|SUPPLY|STOCK|PAR|110|180|0|0272|C1769|0.6||EA|FIXED
+balloonex|EXTRACTION BALLOON|9-12 MM;12-15 MM|SUPPLY|STOCK|PAR|120|190|0|0272||0.6||EA|FIXED
 screw|CORTICAL SCREW|3.5X14;3.5X20;3.5X32;4.0X40|IMPLANT|STOCK|ORC|31|88|0|0278|C1713|4|lot|EA|FIXED
 plate|LOCKING PLATE|4 HOLE;6 HOLE;8 HOLE;CLAVICLE|IMPLANT|STOCK|ORC|210|640|0|0278|C1713|3|lot|EA|FIXED
 anchor|SUTURE ANCHOR|2.9 MM;4.5 MM;5.5 MM PEEK|IMPLANT|STOCK|ORC|240|430|0|0278|C1713|2|lot|EA|FIXED
@@ -129,72 +146,109 @@ _WARD_CHARGES = """
 4500001|HC EMERGENCY VISIT|0450|G0380|890
 """
 
-# number | name | service | department | CPT | share of inpatients | weight, then supplies, then implants
+# number | name | service | department | CPT | share of inpatients | weight, then supplies, then implants. The weights
+# are 100 together in the operating rooms, 33, 14 and 40 in the procedural areas: 72,000 and 60,000 cases a year at all
+# sites, a quarter of them with implants (domain section 6).
 _PROCEDURES = """
 70101|Total knee arthroplasty|10|7010|27447|0.7|6
   drape 1-2, suture 2-3, blade 1-2, cement 1-2, dressing 1-2, pencil 1-1, glove 1-1, gown 1-1, drain 0-1
-  knee 2-4
-70102|Total hip arthroplasty|10|7010|27130|0.75|5
+  knee 7-12
+70102|Total hip arthroplasty|10|7010|27130|0.75|4
   drape 1-1, suture 2-3, blade 1-1, dressing 1-2, pencil 1-1, glove 1-1, gauze 1-1, warming 1-1
-  hip 1-1, cup 1-1
-70103|Open reduction fixation ankle|10|7010|27792|0.3|6
+  hip 1-1, cup 1-1, screw 3-6
+70103|Open reduction fixation ankle|10|7010|27792|0.3|3
   drape 1-1, suture 1-3, bur 0-1, dressing 1-2, pencil 1-1, gauze 1-1, needle 1-1
-  plate 1-1, screw 2-4
-70104|Arthroscopic rotator cuff repair|10|7010|29827|0.05|6
+  plate 1-2, screw 6-9
+70104|Arthroscopic rotator cuff repair|10|7010|29827|0.05|3
   drape 1-1, tubing 1-2, suture 1-2, bur 1-1, glove 1-1, ivset 1-1
-  anchor 2-3
-70201|Lumbar fusion posterior|20|7010|22612|0.95|5
+  anchor 3-6
+70105|Knee arthroscopy with meniscectomy|10|7010|29881|0.02|8
+  drape 1-1, tubing 1-2, bur 1-1, suture 1-2, dressing 1-1, glove 1-1
+  none
+70201|Lumbar fusion posterior|20|7010|22612|0.95|4
   drape 1-2, bur 1-2, hemostat 1-2, suture 2-3, dressing 1-1, drain 1-1, gown 1-1, sealer 0-1
-  pedicle 2-4, cage 1-1
-70202|Cervical discectomy and fusion|20|7010|22551|0.6|4
+  pedicle 9-13, cage 1-2
+70202|Cervical discectomy and fusion|20|7010|22551|0.6|2
   drape 1-1, bur 1-1, hemostat 1-1, suture 1-2, dressing 1-1, needle 1-1
-  cage 1-1, screw 2-3
-70301|Laparoscopic cholecystectomy|30|7010|47562|0.25|9
+  cage 1-2, plate 1-1, screw 5-8
+70301|Laparoscopic cholecystectomy|30|7010|47562|0.25|10
   drape 1-1, trocar 2-3, clip 1-2, suture 1-2, dressing 1-1, glove 1-1, tubing 1-1
   none
-70302|Laparoscopic colectomy|30|7010|44204|0.95|6
+70302|Laparoscopic colectomy|30|7010|44204|0.95|7
   drape 1-1, trocar 2-3, stapler 1-1, reload 1-3, sealer 1-1, suture 2-3, dressing 1-1, gauze 1-1, drain 0-1
   none
-70303|Inguinal hernia repair|30|7010|49505|0.05|8
+70303|Inguinal hernia repair|30|7010|49505|0.05|2
   drape 1-1, suture 1-3, pencil 1-1, dressing 1-1, gauze 1-1
-  mesh 1-1
-70304|Wound debridement with graft|30|7010|15271|0.5|5
+  mesh 1-2
+70304|Wound debridement with graft|30|7010|15271|0.5|4
   drape 1-1, dressing 2-3, pencil 1-1, gauze 1-1, catheterkit 0-1
   skin 1-2
+70305|Laparoscopic appendectomy|30|7010|44970|0.5|8
+  drape 1-1, trocar 2-3, stapler 0-1, reload 1-2, suture 1-2, dressing 1-1, glove 1-1
+  none
+70306|Breast lumpectomy|30|7010|19301|0.05|7
+  drape 1-1, suture 2-3, pencil 1-1, clip 0-1, dressing 1-1, gauze 1-1
+  none
 70401|Coronary artery bypass|40|7010|33533|1|3
   drape 1-2, suture 3-4, pledget 1-2, hemostat 1-2, clip 1-2, drain 1-2, catheterkit 1-1, gown 1-1
   none
-70501|Open aortic bypass|50|7010|35646|1|3
+70501|Open aortic bypass|50|7010|35646|1|2
   drape 1-1, suture 2-4, pledget 1-1, clip 1-2, hemostat 1-1, gauze 1-1
-  graft 1-1
-70601|Laparoscopic hysterectomy|60|7010|58571|0.2|6
+  graft 1-2
+70601|Laparoscopic hysterectomy|60|7010|58571|0.2|7
   drape 1-1, trocar 2-3, sealer 1-1, suture 2-3, reload 0-1, glove 1-1
   none
-70701|Ureteroscopy with stent|70|7010|52356|0.1|6
+70602|Hysteroscopy|60|7010|58558|0.02|6
+  drape 1-1, tubing 1-2, glove 1-1, gauze 1-1
+  none
+70701|Ureteroscopy with stent|70|7010|52356|0.1|8
   drape 1-1, tubing 1-2, glove 1-1, needle 1-1
+  none
+70702|Transurethral resection of the prostate|70|7010|52601|0.4|6
+  drape 1-1, tubing 1-2, glove 1-1, gauze 1-1
   none
 70801|Coronary stent placement|80|7020|92928|0.6|8
   guidewire 1-2, guidecath 1-2, balloon 1-2, sheath 1-1, closure 0-1, manifold 1-1
-  stent 1-2
-70802|Diagnostic catheterization|80|7020|93458|0.2|6
+  stent 2-3
+70802|Diagnostic catheterization|80|7020|93458|0.2|13
   guidewire 1-1, guidecath 1-2, sheath 1-1, manifold 1-1
   none
 70803|Pacemaker implantation|80|7020|33208|0.7|4
   guidewire 1-1, sheath 1-2, manifold 1-1
-  pacemaker 1-1, lead 1-2
-70901|Uterine artery embolization|90|7030|37243|0.4|4
+  pacemaker 1-1, lead 2-3
+70804|Catheter ablation|80|7020|93656|0.3|8
+  guidewire 1-2, sheath 2-3, transducer 1-1
+  none
+70901|Uterine artery embolization|90|7030|37243|0.4|3
   microcath 1-1, accesskit 1-1
-  coil 2-3
+  coil 5-9
+70902|Image guided drainage|90|7030|49406|0.6|6
+  accesskit 1-1, draincath 1-2
+  none
+70903|Arteriography|90|7030|75710|0.3|5
+  accesskit 1-1, microcath 1-2
+  none
+71001|Colonoscopy with polypectomy|100|7040|45385|0.03|20
+  forceps 0-1, snare 1-2, polyptrap 1-1
+  none
+71002|Upper endoscopy with biopsy|100|7040|43239|0.1|14
+  forceps 1-2, injectneedle 0-1
+  none
+71003|Endoscopic retrograde cholangiopancreatography|100|7040|43264|0.6|6
+  papillotome 1-1, scopewire 1-2, balloonex 1-1, injectneedle 0-1
+  none
 """
 
 
 # What every case of a department takes besides, and families that are pulled for one and often stay closed.
 _EVERY_CASE = {
-    "7010": "drape 0-1, suture 1-2, dressing 1-2, pencil 0-1, tubing 0-1, drain 0-1, glove 2-3, gauze 2-3, gown 1-2, "
-    "needle 1-2, ivset 1-2, warming 0-1",
-    "7020": "manifold 0-1, sheath 0-1, guidewire 0-1, needle 1-2, ivset 0-1",
-    "7030": "accesskit 0-1, needle 1-2, ivset 0-1",
+    "7010": "drape 1-1, suture 1-3, dressing 1-3, pencil 1-1, tubing 0-1, drain 0-1, glove 3-4, gauze 3-4, gown 2-3, "
+    "needle 1-3, ivset 1-2, warming 0-1",
+    "7020": "cathpack 1-1, transducer 0-1, manifold 0-1, sheath 0-1, guidewire 0-1, needle 1-2, ivset 1-2",
+    "7030": "irpack 1-1, irwire 1-2, accesskit 0-1, needle 1-2, ivset 1-2",
+    "7040": "endokit 1-1, valveset 1-1, biteblock 0-1, endoclip 0-2, gown 1-2, glove 2-2, gauze 1-2",
 }
+PROCEDURAL_AREAS = frozenset({"7020", "7030", "7040"})  # document their supplies as findings, not on pick lists
 PULLED_FAMILIES = (
     "suture", "dressing", "drape", "pencil", "tubing", "drain", "trocar", "clip", "hemostat", "blade", "bur", "glove",
     "gauze", "gown", "needle", "catheterkit",

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
+from ingest.simulator.assortment import EVERY_CASE, PROCEDURAL_AREAS
 from ingest.simulator.case_charges import CaseCharges, running_number
 from ingest.simulator.case_usage import CaseUsage
 from ingest.simulator.chance import Stream
@@ -39,7 +40,10 @@ from ingest.simulator.suite import Suite
 
 ONE = Decimal(1)
 ZERO = Decimal(0)
-MOST_TAGS_PER_CASE = 3
+MOST_TAGS, MOST_TAGS_OF_IMPLANTS = 3, 6  # of a case, of one with several implants
+SEVERAL_IMPLANTS = 3
+MISTAKEN = 0.03  # of the cases
+TAKEN_BACK = timedelta(days=13)  # latest, after the case
 QUIET = timedelta(days=3)
 # What cannot come about where usage names an item by its MMIS number, issues name no case, charges no usage line and
 # devices no warranty.
@@ -89,13 +93,13 @@ class CaseDefects:
         case, site = performed.case, performed.case.site
         d = case.surgery_date
         planted = 0
+        implants = sum(line.kind == "implant" for line in performed.lines)
+        most = MOST_TAGS_OF_IMPLANTS if implants >= SEVERAL_IMPLANTS else MOST_TAGS
         east = self.bedside.keeps(site)
 
         def wants(rule: str, defect: bool, variant: str) -> bool:
             nonlocal planted
-            if planted >= MOST_TAGS_PER_CASE or (
-                east and (rule in RULES_NOT_IN_THE_EAST or (rule, variant) in NOT_IN_THE_EAST)
-            ):
+            if planted >= most or (east and (rule in RULES_NOT_IN_THE_EAST or (rule, variant) in NOT_IN_THE_EAST)):
                 return False
             if not self.plan.wants(rule, defect, case.log_id, d, f"{variant}, FHIR" if east else variant):
                 return False
@@ -154,7 +158,12 @@ class CaseDefects:
             item = line.item
             return item is not None and self._loose_untagged.get((site, item.key), date.min) < d - QUIET
 
-        line = free(lambda entry: plain(entry) and loose(entry) and (not east or calm(entry)))
+        def rare(line: Line) -> bool:
+            """No item of every case: where issues name no case, what is missing would be missed at another one."""
+            common = {family for family, _, _ in EVERY_CASE[case.department]}
+            return line.item is not None and line.item.usage_class not in common
+
+        line = free(lambda entry: plain(entry) and loose(entry) and (not east or (calm(entry) and rare(entry))))
         if line is not None and wants("UI-01", True, "no_scan"):
             line.tag, line.scan = "UI-01", "none"
             line.used = Decimal(max(int(line.used), stream.integer(2, 4)))
@@ -178,7 +187,7 @@ class CaseDefects:
             line.used = line.item.packages[1].each
             self.plan.note("UI-01", key(line), site, True, "issued by the box")
         # Where issues name no case, one piece short here and another there could come together.
-        line = free(lambda entry: plain(entry) and (not east or (calm(entry) and loose(entry))))
+        line = free(lambda entry: plain(entry) and (not east or (calm(entry) and loose(entry) and rare(entry))))
         if line is not None and wants("UI-01", False, "within tolerance"):
             line.tag, line.scan = "UI-01", "one less"
             if east and line.item is not None:
@@ -240,17 +249,22 @@ class CaseDefects:
             self.plan.note("UI-01", key(line), site, False, "issued to another case by mistake")
 
     def mistake(self, performed: Performed) -> None:
-        """Q36: one piece too many is written down, and taken back when it was counted and charged already."""
+        """Q36, Q17: one piece too many is written down, and taken back when it was counted and charged already."""
         case = performed.case
-        if not self.plan.quirk("Q36", case.case_id):
+        east = self.bedside.keeps(case.site)
+        quirk = self.plan.quirk
+        is_mistaken = quirk("Q36", case.case_id) if east else quirk("Q17", "too many", case.case_id, share=MISTAKEN)
+        is_in_time = east or case.surgery_date + TAKEN_BACK <= self.world.end
+        if not is_mistaken or not is_in_time or (case.department in PROCEDURAL_AREAS and not east):
             return
         item = self.usage.not_on_log(performed, self.chance.stream("mistake", case.case_id))
         if item is None or self._loose_untagged.get((case.site, item.key), date.min) >= case.surgery_date - QUIET:
             return
         home = self.stock.home(case.site, item)
         cost = self.charging.cost_on(item, case.surgery_date)
-        for line in self.bedside.documented([Line("pick_list", item, ONE, ZERO, home, cost=cost)]):
-            line.tag, line.scan = "Q36", "none"
+        mistaken = [Line("pick_list", item, ONE, ZERO, home, cost=cost)]
+        for line in self.bedside.documented(mistaken) if east else mistaken:
+            line.tag, line.scan = "too many", "none"
             self._loose_untagged[(case.site, item.key)] = case.surgery_date
             self._quiet(performed, line)
             performed.account.is_touched = True
@@ -374,7 +388,7 @@ class CaseDefects:
             if wants("UC-05", True, "no_usage"):
                 account.is_touched = True
                 performed.strays.append((extra, "log"))
-            elif wants("UC-05", False, "issue tagged to the case"):
+            elif self.stock.home(site, extra).is_perpetual and wants("UC-05", False, "issue tagged to the case"):
                 account.is_touched = True
                 self._extra_scan(performed, extra, ONE, None)
                 performed.strays.append((extra, "issued"))

@@ -24,9 +24,25 @@ from ingest.simulator.plan import DefectPlan
 from ingest.simulator.records import Line, Patient, Performed, PlannedCase
 
 ZERO = Decimal(0)
-LOG_TYPES = {"7010": 0, "7020": 2, "7030": 3}
-ROOM_NAMES = {"7010": "OR", "7020": "CATH LAB", "7030": "IR SUITE"}
+LOG_TYPES = {"7010": 0, "7020": 2, "7030": 3, "7040": 4}
+ROOM_NAMES = {"7010": "OR", "7020": "CATH LAB", "7030": "IR SUITE", "7040": "ENDO ROOM"}
 ROOMS = 6
+MORE_PROCEDURES = 0.65  # logs with a second procedure
+# What is clocked of a case: number, name, whether counted from its end, minutes.
+TRACKING_EVENTS = (
+    (105, "In Preprocedure", False, -75),
+    (108, "Ready for Procedure", False, -25),
+    (110, "In Room", False, 0),
+    (115, "Anesthesia Start", False, 4),
+    (120, "Procedure Start", False, 15),
+    (130, "Procedure End", True, -10),
+    (135, "Anesthesia End", True, -4),
+    (215, "Patient Left OR", True, 0),
+    (220, "In Recovery", True, 6),
+    (225, "Recovery Complete", True, 70),
+)
+SHORT_EVENTS = (105, 110, 115, 120, 130, 215, 220, 225)  # of endoscopy
+AUDIT_ACTIONS = {1: "Created", 2: "Verified", 3: "Supplies Verified", 7: "Posted", 8: "Completed"}
 PREFIX_LATE = timedelta(days=21)
 AGE_BANDS = ((18, "0-17"), (35, "18-34"), (50, "35-49"), (65, "50-64"), (75, "65-74"), (90, "75-89"))
 REVENUE_CODES = {
@@ -213,22 +229,26 @@ class Chart:
         planned, case = performed.plan, performed.case
         minutes = stream.integer(40, 200)
         ends = planned.start + timedelta(minutes=minutes)
-        self.outbox.emit(
-            "ehr",
-            "OR_LOG_ALL_PROC",
-            {
-                "LOG_ID": case.log_id,
-                "LINE": 1,
-                "OR_PROC_ID": case.procedure_id,
-                "ALL_PROCS_PANEL": 1,
-                "PROC_DISPLAY_NAME": planned.procedure.name,
-                "LRB_C": stream.integer(1, 4),
-                "WND_CLS_C": 1,
-                "ANES_TYPE_C": 1,
-                "PICKLIST_PREF_ID": f"7{case.procedure_id}",
-            },
-            at,
-        )
+        procedures = [planned.procedure]
+        if stream.flag(MORE_PROCEDURES):
+            procedures.append(stream.pick([entry for entry in PROCEDURES if entry.service_c == case.service_c]))
+        for line, procedure in enumerate(procedures, start=1):
+            self.outbox.emit(
+                "ehr",
+                "OR_LOG_ALL_PROC",
+                {
+                    "LOG_ID": case.log_id,
+                    "LINE": line,
+                    "OR_PROC_ID": procedure.procedure_id,
+                    "ALL_PROCS_PANEL": 1,
+                    "PROC_DISPLAY_NAME": procedure.name,
+                    "LRB_C": stream.integer(1, 4),
+                    "WND_CLS_C": 1,
+                    "ANES_TYPE_C": 1,
+                    "PICKLIST_PREF_ID": f"7{procedure.procedure_id}",
+                },
+                at,
+            )
         for line, role in enumerate((1, 3) if stream.flag(0.4) else (1,), start=1):
             self.outbox.emit(
                 "ehr",
@@ -246,8 +266,10 @@ class Chart:
                 },
                 at,
             )
-        for line, (event, offset) in enumerate(((110, 0), (120, 15), (130, minutes - 10), (215, minutes)), start=1):
-            moment = planned.start + timedelta(minutes=offset)
+        is_short = case.department == "7040"
+        events = [event for event in TRACKING_EVENTS if event[0] in SHORT_EVENTS or not is_short]
+        for line, (event, _, is_from_end, offset) in enumerate(events, start=1):
+            moment = (ends if is_from_end else planned.start) + timedelta(minutes=offset)
             self.outbox.emit(
                 "ehr",
                 "OR_LOG_CASE_TIMES",
@@ -261,10 +283,15 @@ class Chart:
                 },
                 at,
             )
+        for action in (1, 2, 3):
+            self.audit(performed, action, action, at)
+
+    def audit(self, performed: Performed, line: int, action: int, at: datetime) -> None:
+        """Somebody did something to the log."""
         self.outbox.emit(
             "ehr",
             "OR_LOG_AUDIT_TRAIL",
-            {"LOG_ID": case.log_id, "LINE": 1, "AUDIT_DATE": at, "AUDIT_ACTION_C": 1},
+            {"LOG_ID": performed.case.log_id, "LINE": line, "AUDIT_DATE": at, "AUDIT_ACTION_C": action},
             at,
         )
 
@@ -285,7 +312,7 @@ class Chart:
                 "PICK_LIST_ID": performed.pick_list_id,
                 "LINE": number,
                 "SUPPLY_ID": item.supply_id,
-                "NUM_NEEDED_OPEN": line.used,
+                "NUM_NEEDED_OPEN": line.used + line.wasted,
                 "NUM_SUPPLIES_PRN": ZERO if line.used or line.wasted else Decimal(1),
                 "SUPPLIES_USED": line.used,
                 "SUPPLIES_WASTED": line.wasted,
@@ -708,14 +735,14 @@ class Chart:
             "ZC_OR_SERVICE": SERVICES,
             "ZC_OR_SCHED_STATUS": {1: "Scheduled", 3: "Completed", 5: "Canceled"},
             "ZC_PAT_CLASS": {101: "Inpatient", 102: "Outpatient", 103: "Emergency"},
-            "ZC_OR_LOG_TYPE": {0: "Surgical Log", 2: "Cath/EP Log", 3: "Interventional Radiology Log"},
-            "ZC_OR_AUDIT_ACTION": {1: "Created", 7: "Posted"},
-            "ZC_OR_TRACKING_EVENT": {
-                110: "In Room",
-                120: "Procedure Start",
-                130: "Procedure End",
-                215: "Patient Left OR",
+            "ZC_OR_LOG_TYPE": {
+                0: "Surgical Log",
+                2: "Cath/EP Log",
+                3: "Interventional Radiology Log",
+                4: "Endoscopy Log",
             },
+            "ZC_OR_AUDIT_ACTION": AUDIT_ACTIONS,
+            "ZC_OR_TRACKING_EVENT": {number: name for number, name, _, _ in TRACKING_EVENTS},
             "ZC_OR_MANUFACTURER": {maker.ehr_category: maker.ehr_name for maker in self.world.manufacturers.values()},
             "ZC_OR_SUPPLIER": {
                 number: self.world.suppliers[supplier].name.upper()

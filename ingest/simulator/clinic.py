@@ -42,6 +42,7 @@ from ingest.simulator.stock import Stock
 from ingest.simulator.suite import Suite
 
 SCHEDULE_AHEAD = 7
+FLOOR_CLASSES = ((1, 0.06), (2, 0.47), (3, 0.47))
 ONE = Decimal(1)
 
 
@@ -159,7 +160,7 @@ class Clinic:
         posting_day = d + timedelta(days=stream.weighted(((0, 0.5), (1, 0.35), (2, 0.15))))
         if mode == "normal":
             self.defects.plant(performed, stream)
-        if east and mode == "normal" and not account.is_touched:
+        if mode == "normal" and not account.is_touched:
             self.defects.mistake(performed)
         self.documentation.number_lines(performed, stream)
         self.world.cases.append(case)
@@ -227,13 +228,7 @@ class Clinic:
         else:
             self.documentation.version(performed, at, status=2, posted_at=(*case.posted_at, at))
             self.chart.log(performed, at, addenda=len(performed.case.posted_at) - 1)
-            number = 10 + len(performed.case.posted_at)
-            self.outbox.emit(
-                "ehr",
-                "OR_LOG_AUDIT_TRAIL",
-                {"LOG_ID": case.log_id, "LINE": number, "AUDIT_DATE": at, "AUDIT_ACTION_C": 7},
-                at,
-            )
+            self.chart.audit(performed, 10 + len(performed.case.posted_at), 7, at)
             self.chart.totals(performed, at)
         lines = performed.lines if first else performed.extra_lines
         self.charging.trigger(self.charges.requests(performed, lines, at))
@@ -251,7 +246,8 @@ class Clinic:
             self.suite.on(
                 at.date() + timedelta(days=stream.integer(1, 3)), lambda day: self.corrections.complete(performed, day)
             )
-        if self.plan.quirk("Q17", case.log_id, share=0.02) and case.department == "7010" and performed.mode == "normal":
+        can_be_added = case.department == "7010" and performed.mode == "normal" and performed.mistaken is None
+        if can_be_added and self.plan.quirk("Q17", case.log_id, share=0.02):
             day = at.date() + timedelta(days=stream.integer(4, 20))
             self.corrections.prepare_addendum(performed, stream)
             self.suite.on(day, lambda on: self.corrections.addendum(performed, on))
@@ -289,14 +285,13 @@ class Clinic:
                     patient,
                     site.code,
                     "6010",
-                    base_class=stream.pick((1, 2, 3)),
+                    base_class=stream.weighted(FLOOR_CLASSES),
                     is_research=False,
                     admitted_at=admitted,
                     discharged_at=admitted + timedelta(days=2),
                     department="6010",
                     is_surgical=False,
                 )
-                self.charging.plan_simple(account.account, "1100001", ONE, d + timedelta(days=1), "6010")
                 self.charging.plan_simple(
                     account.account, "2500001", Decimal(stream.integer(1, 4)), d + timedelta(days=1), "6010"
                 )

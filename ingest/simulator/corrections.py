@@ -101,9 +101,15 @@ class Corrections:
     def retract(self, performed: Performed, line: Line, day: date) -> None:
         """Take back a line that was written down by mistake, and its charge."""
         at = datetime.combine(day, time(15, 20), CHICAGO)
-        is_deleted = self.chance.stream("retract", line.usage_id).flag(0.5)
-        self.bedside.retract(performed, line, at, is_deleted)
         self.charging.take_back(performed.account.account, line.usage_id, day)
+        if self.bedside.keeps(performed.case.site):
+            is_deleted = self.chance.stream("retract", line.usage_id).flag(0.5)
+            self.bedside.retract(performed, line, at, is_deleted)
+            return
+        line.used = ZERO
+        performed.extra_lines = []
+        self.documentation.withdraw(performed, line, at)
+        self._post(performed, at + timedelta(hours=1))
 
     def complete(self, performed: Performed, day: date) -> None:
         """The log is complete: nobody is to change it any more."""
@@ -111,6 +117,7 @@ class Corrections:
         if performed.case.status == 2:
             self.documentation.version(performed, at, status=5)
             self.chart.log(performed, at, addenda=len(performed.case.posted_at) - 1)
+            self.chart.audit(performed, 30, 8, at)
 
     def void(self, performed: Performed, day: date) -> None:
         """The log was opened by mistake; what it took goes back on the shelf."""

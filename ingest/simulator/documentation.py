@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ingest.simulator.assortment import PULLED_FAMILIES
+from ingest.simulator.assortment import PROCEDURAL_AREAS, PULLED_FAMILIES
 from ingest.simulator.case_usage import CaseUsage
 from ingest.simulator.chance import Stream
 from ingest.simulator.device_defects import (
@@ -26,6 +26,8 @@ from ingest.simulator.suite import Suite
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
+EXPLANTED = 0.04  # of the cases of operating rooms (Q07)
+MOST_CLOSED = 4  # lines of a family that are pulled and stay closed
 
 
 class Documentation:
@@ -121,7 +123,7 @@ class Documentation:
         number = 500
         for family in PULLED_FAMILIES:
             items = [item for item in self.suite.items(performed.case.site, family) if item.key not in taken]
-            for item in stream.sample(items, stream.integer(0, 3)):
+            for item in stream.sample(items, stream.integer(0, MOST_CLOSED)):
                 number += 1
                 home = self.stock.home(performed.case.site, item)
                 line = Line("pick_list", item, ZERO, ZERO, home, cost=self.charging.cost_on(item, performed.plan.day))
@@ -130,7 +132,7 @@ class Documentation:
     def _copies_of_implants(self, performed: Performed, lines: list[Line], at: datetime) -> None:
         """Q05: implants stand in the pick list too; procedural logs repeat them with their implant id."""
         implants = [line for line in lines if line.kind == "implant" and line.item is not None and line.used > 0]
-        procedural = performed.case.department in ("7020", "7030")
+        procedural = performed.case.department in PROCEDURAL_AREAS
         taken = sum(1 for line in lines if line.kind in ("pick_list", "procedural"))
         for line in implants:
             if not self.plan.quirk("Q05", line.record_id, share=0.5) and not procedural:
@@ -160,7 +162,7 @@ class Documentation:
     def _explant(self, performed: Performed, number: int, at: datetime) -> None:
         """Q07: explants and adjustments stand in the implant log and are no usage."""
         case = performed.case
-        if not self.plan.quirk("Q07", case.log_id, share=0.03):
+        if case.department != "7010" or not self.plan.quirk("Q07", case.log_id, share=EXPLANTED):
             return
         items = self.suite.items(case.site, "plate")
         if not items:
@@ -256,6 +258,11 @@ class Documentation:
         """The case in a new version, known from `at` on."""
         performed.case = replace(performed.case, known_at=at, **changes)  # type: ignore[arg-type]
         self.world.cases.append(performed.case)
+
+    def withdraw(self, performed: Performed, line: Line, at: datetime) -> None:
+        """A line of the pick list that an addendum took away: its row stays, with nothing used (Q17)."""
+        self.chart.pick_line(performed, line, int(line.usage_id.rsplit(":", 1)[1]), at)
+        self._keep(performed, self._usage_line(performed, line, at))
 
     def _keep(self, performed: Performed, line: UsageLine) -> None:
         performed.documented += 1

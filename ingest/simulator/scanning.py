@@ -11,7 +11,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from ingest.simulator.carts import Cart, pick
-from ingest.simulator.case_usage import CARD_FAMILIES, CaseUsage
+from ingest.simulator.case_usage import CaseUsage
 from ingest.simulator.chance import Stream
 from ingest.simulator.delivery import CHICAGO
 from ingest.simulator.events import Item, Location
@@ -59,7 +59,7 @@ class Scanning:
             return
         mode = "test" if planned.patient.is_test else "normal"
         lines = self.usage.lines(planned, self.chance.stream("usage", planned.case_id), mode)
-        cards = self.suite.items(planned.site, CARD_FAMILIES[planned.procedure.department])
+        cards = self.usage.at_hand(planned)
         self._carts[planned.case_id] = pick(self.stock, self.chance, planned, lines, cards, at)
 
     def empty_cart(self, case_id: str, at: datetime) -> None:

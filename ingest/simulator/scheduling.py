@@ -13,7 +13,8 @@ from ingest.simulator.records import PlannedCase
 from ingest.simulator.registration import Registration
 from ingest.simulator.suite import Suite
 
-CASES_PER_YEAR = 132_000
+CASES_PER_YEAR = 132_000  # performed
+CANCELLED = 0.02  # of the planned
 WEEKDAY_WEIGHTS = (1.3, 1.32, 1.3, 1.32, 1.26, 0.3, 0.2)
 OWN_LOG_NUMBERS = 7_000_000  # distance of a log number that no case has
 
@@ -37,7 +38,14 @@ class Scheduling:
         """Plan the cases of `day`."""
         for site in self.world.sites.values():
             stream = self.chance.stream("schedule", site.code, day)
-            expected = CASES_PER_YEAR / 365 * site.volume_share * self.masters.scale * WEEKDAY_WEIGHTS[day.weekday()]
+            expected = (
+                CASES_PER_YEAR
+                / (1 - CANCELLED)
+                / 365
+                * site.volume_share
+                * self.masters.scale
+                * WEEKDAY_WEIGHTS[day.weekday()]
+            )
             number = int(expected) + stream.flag(expected - int(expected))
             cases = [self._plan_case(site.code, day, place, stream) for place in range(number)]
             self._number_logs(cases)
@@ -76,7 +84,7 @@ class Scheduling:
             patient=patient,
             surgical_csn=csn,
         )
-        if stream.flag(0.02):
+        if stream.flag(CANCELLED):
             case.is_cancelled, case.cancel_reason = True, 3
         elif self.plan.quirk("Q02", case_id):
             case.cancel_reason = 2

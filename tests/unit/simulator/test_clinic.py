@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
+from ingest.simulator import build_world
 from ingest.simulator.events import Case, World
 from tests.unit.simulator.clinical_world import delivered, small_world
 
@@ -23,7 +26,7 @@ def test_owned_usage_is_scanned_unless_a_defect_or_a_quirk_says_otherwise() -> N
     cases = last_versions(world)
     used: dict[tuple[str, int], Decimal] = defaultdict(Decimal)
     names: dict[tuple[str, int], str] = {}
-    for line in world.usage:
+    for line in {line.usage_id: line for line in world.usage}.values():  # as they stand in the end (Q17)
         case = cases[line.log_id]
         item = world.items.get(line.item_key or 0)
         if (
@@ -100,11 +103,41 @@ def test_two_defects_of_different_rules_never_share_a_line() -> None:
     assert all(len(rules) == 1 for rules in lines.values())
 
 
-def test_a_world_without_defects_plants_none(tmp_path) -> None:
-    from datetime import date
-
-    from ingest.simulator import build_world
-
+def test_a_world_without_defects_plants_none(tmp_path: Path) -> None:
     world, _, _ = build_world(tmp_path, date(2026, 2, 2), 4, 0.02, 3, defects=False)
     assert not [plant for plant in world.planted if not plant.is_near_miss]
     assert not [item for item in world.items.values() if item.usage_class in ("placeholder", "unmapped_pou")]
+
+
+def test_an_addendum_takes_a_line_away_and_its_charge_with_it(tmp_path: Path) -> None:
+    """Q17: the row stays with nothing used, the log is posted again, the charge is reversed."""
+    world, _, _ = build_world(tmp_path, date(2026, 2, 2), 24, 0.1, 3, defects=False, quirks=["Q17"], sites=["H1"])
+    stood = {line.usage_id: line for line in world.usage if line.used_each}
+    stands = {line.usage_id: line for line in world.usage}
+    gone = [line for line in stands.values() if line.record == "pick_list" and not line.used_each + line.wasted_each]
+    assert gone
+    cases = last_versions(world)
+    shown = {
+        (row["PICK_LIST_ID"], row["LINE"]): row["SUPPLIES_USED"]
+        for row in delivered(tmp_path, "ehr", "OR_PKLST_SUP_LIST")
+    }
+    charged = 0
+    for line in gone:
+        assert stood[line.usage_id].used_each == 1
+        assert len(cases[line.log_id].posted_at) > 1
+        _, pick_list, number = line.usage_id.split(":")
+        assert Decimal(shown[pick_list, number]) == 0
+        of_line = [tx for tx in world.charges if (tx.log_id, tx.supply_id) == (line.log_id, line.supply_id)]
+        charged += bool(of_line)
+        assert sum(tx.amount for tx in of_line) == 0
+    assert charged
+
+
+def test_endoscopy_documents_findings_that_no_shelf_misses() -> None:
+    world, _ = small_world()
+    cases = {log_id: case for log_id, case in last_versions(world).items() if case.department == "7040"}
+    lines = [line for line in world.usage if line.log_id in cases]
+    assert len(cases) > 3 and len(lines) > 20
+    assert {line.record for line in lines} == {"procedural"}
+    numbers = {case.case_id for case in cases.values()}
+    assert not [movement for movement in world.movements if movement.true_case_id in numbers]
