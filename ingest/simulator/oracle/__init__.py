@@ -83,7 +83,8 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     ArrivalRules(view, book).judge()
     for planted in world.planted:
         if planted.is_near_miss and planted.rule_id in RULES:
-            site = "SYS" if planted.rule_id.startswith(("INT", "MDM")) else planted.site
+            is_of_all = planted.rule_id.startswith(("INT", "MDM")) and planted.rule_id != "MDM-13"
+            site = "SYS" if is_of_all else planted.site
             book.spare(Entity(planted.rule_id, site, planted.entity_key), until, planted.reason)
     return book.findings()
 
