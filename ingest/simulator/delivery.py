@@ -80,7 +80,7 @@ class Extract:
     datastore: str
     places: Mapping[str, tuple[int, Column]]  # of the columns, by name
     empty_cells: tuple[str, ...]
-    required: tuple[str, ...]  # columns that a row must fill; the legacy ERP refuses nothing
+    required: frozenset[str]  # columns that a row must fill; the legacy ERP refuses nothing
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ def _extract(system: str, name: str, declared: Mapping[str, Any]) -> Extract:
         datastore=declared.get("datastore", name),
         places={column.name: (place, column) for place, column in enumerate(columns)},
         empty_cells=tuple(column.empty for column in columns),
-        required=tuple(column.name for column in columns if column.required and system != "erp_lawson"),
+        required=frozenset(column.name for column in columns if column.required and system != "erp_lawson"),
     )
 
 
@@ -395,6 +395,8 @@ class Outbox:
                 unknown = set(row) - set(places)
                 raise KeyError(f"{extract.system}.{extract.name} has no column {', '.join(sorted(unknown))}")
             if value is None:
+                if name in extract.required:
+                    raise ValueError(f"{extract.system}.{extract.name}.{name} is required and was not given")
                 continue
             place, column = places[name]
             if isinstance(value, str):
@@ -407,9 +409,9 @@ class Outbox:
             if column.values is not None and text.strip() and text.strip() not in column.values:
                 raise ValueError(f"{extract.system}.{extract.name}.{name} does not allow {text!r}")
             cells[place] = text
-        for name in extract.required:
-            if row.get(name) is None:
-                raise ValueError(f"{extract.system}.{extract.name}.{name} is required and was not given")
+        if not extract.required <= row.keys():
+            missing = ", ".join(sorted(extract.required - row.keys()))
+            raise ValueError(f"{extract.system}.{extract.name}.{missing} is required and was not given")
         return tuple(cells)
 
     @staticmethod

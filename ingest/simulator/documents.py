@@ -21,7 +21,7 @@ def cents(amount: Decimal) -> Decimal:
     return amount.quantize(CENT, rounding=ROUND_HALF_UP)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequisitionLine:
     """One requested line."""
 
