@@ -8,7 +8,7 @@ Not here: what is decided with them.
 from __future__ import annotations
 
 import hashlib
-import random
+from _random import Random  # random.Random without what a stream does not use: a million are made in ten days
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TypeVar
@@ -23,7 +23,7 @@ class Stream:
 
     def __init__(self, key: str) -> None:
         digest = hashlib.sha256(key.encode()).digest()
-        self._generator = random.Random(int.from_bytes(digest[:8], "big"))
+        self._generator = Random(int.from_bytes(digest[:8], "big"))
 
     def fraction(self) -> float:
         """A number in [0, 1)."""
@@ -72,4 +72,4 @@ class Chance:
 
     def stream(self, *names: object) -> Stream:
         """The stream of that name; asked for again it starts again."""
-        return Stream(f"{self.seed}|" + "|".join(str(name) for name in names))
+        return Stream("|".join(map(str, (self.seed, *names))))

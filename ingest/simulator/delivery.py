@@ -345,7 +345,11 @@ class Outbox:
         written = self._written_until.get(system)
         if written is not None and (folder, slot) <= written:
             raise LateRow(f"{system}.{extract} row of {at.isoformat()} belongs to {folder} {slot}, which is written")
-        return self._pending.setdefault((system, folder, slot), {}).setdefault(extract, Bucket())
+        waiting = self._pending.setdefault((system, folder, slot), {})
+        bucket = waiting.get(extract)
+        if bucket is None:
+            bucket = waiting[extract] = Bucket()
+        return bucket
 
     @staticmethod
     def _frame(extract: Extract, columns: Mapping[str, pl.Series | str]) -> pl.DataFrame:

@@ -34,7 +34,7 @@ LATE_MOVES = 0.1  # share of the evenings of a site with an MMIS (Q76)
 ONE_LINE = Decimal(3)  # most EACH of a lot that one line on paper is taken for
 CENTRE = "CDC"
 CENTRE_SHARE = 0.62  # of a storeroom's items come from the distribution centre (landscape 7.1)
-PAR_DAILY = 1.6  # times a hospital's share of the beds: of a par area's items that are topped up in an evening
+PAR_DAILY = 0.7  # times a hospital's share of the beds: of a par area's items that are topped up in an evening
 PAR_DEPTH = 2  # every item of a par area is in each second one
 ORDER_PATIENCE = timedelta(days=25)  # an order that never arrives stops counting as on order
 
