@@ -27,6 +27,11 @@ def day_of(text: str) -> date:
     return date.fromisoformat(plain[:10]) if "-" in plain else date(int(plain[:4]), int(plain[4:6]), int(plain[6:8]))
 
 
+def is_given(text: str) -> bool:
+    """Whether there is a date, and none of the spellings of no date (Q81)."""
+    return text.strip() not in ("", "0") and day_of(text).year > 1999
+
+
 def cents(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
 
@@ -99,7 +104,7 @@ def accrued(out: Path, company: str, unit: str, organisation: str) -> dict[str, 
     }
     legacy = Decimal(0)
     for row in latest(delivered(out, "erp_lawson", "PORECLINE"), "COMPANY", "REC_NUMBER", "LINE_NBR"):
-        if row["COMPANY"] == company and day_of(row["UPDATE_DATE"].strip() or "0").year > 1999:
+        if row["COMPANY"] == company and is_given(row["UPDATE_DATE"]):
             order = prices[row["PO_NUMBER"], row["PO_CODE"], row["PO_LINE_NBR"]]
             multiple = number(order["EBUY_UOM_MULT"]) or Decimal(1)
             ordered = number(row["ENT_REC_QTY"]) * number(row["ERCV_UOM_MULT"]) / multiple

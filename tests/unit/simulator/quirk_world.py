@@ -108,7 +108,7 @@ def without_quirks() -> Deliveries:
 def _built(days: int, quirks: bool) -> Deliveries:
     out = Path(tempfile.mkdtemp(prefix="suture-quirks-"))
     atexit.register(shutil.rmtree, out, ignore_errors=True)
-    build_world(out, START, days, 0.01, 5, defects=quirks, quirks=quirks, sites=SITES)
+    build_world(out, START, days, 0.01, 7, defects=quirks, quirks=quirks, sites=SITES)
     return Deliveries(out)
 
 

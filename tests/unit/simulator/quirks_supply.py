@@ -61,13 +61,16 @@ def fast_clocks(seen: Deliveries) -> tuple[int, int]:
     return share_of(movements(seen), pl.col("waited") < 0)
 
 
-@QUIRKS("Q54", "one device is 61 minutes late after the switch to daylight saving time")
+@QUIRKS("Q54", "one cabinet is 61 minutes late after the switch to daylight saving time")
 def slow_after_the_switch(seen: Deliveries) -> tuple[int, int]:
     rows = movements(seen).filter(pl.col("txn_type") != "COUNT")
-    behind = rows.filter((pl.col("waited") > 61 * 60) & (pl.col("waited") < 72 * 60))
-    behind = behind.filter(pl.col("txn_ts").str.slice(0, 10).is_between(pl.lit("2026-03-08"), pl.lit("2026-03-20")))
-    assert behind["device_id"].n_unique() <= 1
-    return behind.height, rows.height
+    rows = rows.filter(pl.col("txn_ts").str.slice(0, 10).is_between(pl.lit("2026-03-08"), pl.lit("2026-03-20")))
+    is_behind = (pl.col("waited") > 61 * 60) & (pl.col("waited") < 72 * 60)
+    cabinet = pl.col("device_id").str.replace(r"-T\d+$", "")  # its terminals go by one clock
+    cabinets = rows.group_by(cabinet).agg(behind=is_behind.sum(), share=is_behind.mean())
+    slow = cabinets.filter(pl.col("share") > 0.5)  # another one may have been offline for an hour
+    assert slow.height <= 1
+    return int(slow["behind"].sum()), rows.height
 
 
 @QUIRKS("Q55", "an offline cabinet sends hours to three days later")
@@ -465,9 +468,10 @@ def costs_later(seen: Deliveries) -> tuple[int, int]:
 def signed_corrections(seen: Deliveries) -> tuple[int, int]:
     rows = seen.newest("erp_fusion", "RCV_TRANSACTIONS", f"{RECEIPT}CmrRcvTransactionId")
     below = rows.filter(number(f"{RECEIPT}TransactionQuantity") < 0)
-    assert set(below[f"{RECEIPT}TransactionType"]) == {"CORRECT"}
-    assert set(below[f"{RECEIPT}RcvParentTransactionId"]) <= set(rows[f"{RECEIPT}CmrRcvTransactionId"])
-    return below.height, rows.height
+    assert set(below[f"{RECEIPT}TransactionType"]) <= {"CORRECT"}
+    corrections = rows.filter(pl.col(f"{RECEIPT}TransactionType") == "CORRECT")
+    assert set(corrections[f"{RECEIPT}RcvParentTransactionId"]) <= set(rows[f"{RECEIPT}CmrRcvTransactionId"])
+    return corrections.height, rows.height
 
 
 @QUIRKS("Q104", "a receipt has three units, of the dock, of the order and of the shelf", has_switch=False)

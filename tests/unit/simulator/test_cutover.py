@@ -213,7 +213,7 @@ def test_the_legacy_ledger_keeps_run_off_journals_only(moved: Built) -> None:
 
 
 def test_the_last_accrual_of_implants_is_reversed_where_it_was_made(tmp_path: Path) -> None:
-    build_world(tmp_path, date(2026, 3, 26), 9, 0.02, 1, False, sites=("H3",))
+    build_world(tmp_path, date(2026, 3, 26), 9, 0.05, 1, False, sites=("H3",))
     ledgers = Ledgers(tmp_path)
     evening = FIRST["H3"] - timedelta(days=1)
     assert ledgers.moved("H3", "BILLONLY_ACCRUAL", evening, ("erp_lawson",)) < 0

@@ -86,7 +86,7 @@ def test_shares_are_those_of_the_landscape() -> None:
 
 
 def test_quirks_are_switched_by_number(tmp_path: Path) -> None:
-    build_world(tmp_path, date(2026, 2, 16), 6, 0.02, 5, defects=False, quirks=["Q10", "q6"], sites=("H1",))
+    build_world(tmp_path, date(2026, 2, 16), 6, 0.02, 7, defects=False, quirks=["Q10", "q6"], sites=("H1",))
     seen = Deliveries(tmp_path)
     assert several_makers(seen)[0] > 0
     assert preference_cards(seen)[0] > 0
