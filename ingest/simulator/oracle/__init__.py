@@ -73,9 +73,10 @@ def evaluate(world: World, until: date | None = None) -> list[Finding]:
     view = View(world, until)
     book = Book(world.start, until)
     for site in world.sites:
-        _judge_care(view.part(site), book)
-        _judge_shelves(view.part(site), book)
-        _judge_ledger(view.part(site), book)
+        part = view.part(site)
+        _judge_care(part, book)
+        _judge_shelves(part, book)
+        _judge_ledger(part, book)
     _judge_purchasing(view, book)
     _judge_items(view, book)
     TransferRules(view, book).judge()
