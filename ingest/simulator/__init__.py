@@ -10,7 +10,8 @@ import gc
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -104,26 +105,23 @@ def simulate(
             progress(d, number, count)
         time.sleep(max(started + number * seconds_a_day - time.perf_counter(), 0))
 
-    # What a day makes stays for weeks: looking for circles among it more often takes a twelfth of the time.
-    usual = gc.get_threshold()
-    gc.set_threshold(50_000, 20, 100)
-    world, rows, written = build_world(
-        out,
-        start,
-        days,
-        scale,
-        seed,
-        defects,
-        quirks,
-        sites,
-        repull,
-        slots,
-        told,
-        is_packed=is_packed,
-        is_resumed=is_resumed,
-    )
-    findings = write_answer_key(world, out)
-    gc.set_threshold(*usual)
+    with _rare_collections():
+        world, rows, written = build_world(
+            out,
+            start,
+            days,
+            scale,
+            seed,
+            defects,
+            quirks,
+            sites,
+            repull,
+            slots,
+            told,
+            is_packed=is_packed,
+            is_resumed=is_resumed,
+        )
+        findings = write_answer_key(world, out)
     near_misses = sum(1 for finding in findings if finding.near_miss)
     return SimulationReport(
         out=out,
@@ -138,6 +136,17 @@ def simulate(
         near_misses=near_misses,
         seconds=round(time.perf_counter() - started, 1),
     )
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for circles among objects less often: what a day makes stays for weeks, and the looking took a twelfth."""
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _leave_recipe(out: Path, is_resumed: bool, **arguments: object) -> None:
